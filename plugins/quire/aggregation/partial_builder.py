@@ -46,7 +46,7 @@ class PartialSummaryBuilder:
 
         Raises:
             QueryError: a value cannot be summed. ``observe`` does not raise this error, because the rows must be stored
-            anyway.
+                anyway.
         """
         if self._error is not None:
             raise self._error

@@ -1,16 +1,16 @@
-"""Runs the stages as Airflow tasks: one DAG for each report.
+"""Runs the stages as Airflow tasks, in one DAG for each report.
 
 dag              builds the DAGs
-tasks            the stages as tasks
-task_decorator   @task in a configured process
+tasks            defines a task for each stage
+task_decorator   configures the process of a task before the task runs
 xcom             passes records between tasks
-sealing          authenticates these records, because users can write XComs
-repair           repeats a run that read damaged objects
-lease_release    the last task of a DAG that only stores partitions
+sealing          authenticates records, because users can write XComs
+repair           repeats a run if one of its objects is damaged
+lease_release    defines the last task of a DAG that only stores partitions
 notifications    sends notifications after a run
-notifiers, mail  the notifiers that a definition names
-params           the trigger form
-operator_links   links and failure reasons on Airflow's pages
+notifiers, mail  builds the notifiers that a definition names
+params           builds the trigger form
+operator_links   adds links to Airflow's pages and records failure reasons
 connections      builds sessions and stores from Airflow's connections
 """
 

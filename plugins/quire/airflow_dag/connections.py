@@ -1,4 +1,4 @@
-"""Converts Airflow's connections to sessions and stores, and masks their secrets in logs."""
+"""Builds sessions and stores from Airflow's connections, and masks the connections' secrets in logs."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def connection_address(connection_id: str) -> str:
             f"the connection {connection.conn_id} is of type {connection.conn_type}: it must be postgres"
         )
     host = connection.host or ""
-    if set(host) & set("@?#") or ("/" in host and not host.startswith("/")):  # connection errors contain the host
+    if set(host) & set("@?#") or ("/" in host and not host.startswith("/")):  # connection errors show the host
         raise SettingsError(
             f"the host of the connection {connection.conn_id} is not a host name: "
-            "enter user, password and database in their own fields"
+            "enter the user, password and database in separate fields"
         )
     hook = PostgresHook(connection=connection)
     extras = {
@@ -51,7 +51,7 @@ def connection_address(connection_id: str) -> str:
 
 
 def connection_password(connection_id: str) -> str | None:
-    """Returns a connection's password. Masks each word of the password in the logs.
+    """Returns a connection's password and masks each of its words in the logs.
 
     Raises:
         SettingsError: the connection does not exist.
@@ -65,7 +65,7 @@ def connection_password(connection_id: str) -> str | None:
 
 
 def open_session(definition: ReportDefinition) -> SourceSession:
-    """Returns a session for the report's source, with the URL that PostgresHook builds.
+    """Returns a session for the report's source. PostgresHook builds the connection URL.
 
     Raises:
         SettingsError: the connection does not exist, or is not a PostgreSQL connection.
@@ -77,10 +77,10 @@ def open_session(definition: ReportDefinition) -> SourceSession:
 
 
 def owner_address(definition: ReportDefinition) -> str:
-    """Returns the libpq URL for change tracking: that of ``quire_owner`` if it is set, otherwise that of the source.
+    """Returns the libpq URL of ``quire_owner`` or, if that connection does not exist, of the source's connection.
 
     Raises:
-        SettingsError: neither connection exists, or the one used is not a PostgreSQL connection.
+        SettingsError: neither connection exists, or the connection is not a PostgreSQL connection.
     """
     try:
         return connection_address(OWNER_CONNECTION)
@@ -89,7 +89,7 @@ def owner_address(definition: ReportDefinition) -> str:
 
 
 def _libpq_url(address: URL) -> str:
-    """Returns the URL for libpq, which accepts neither a space nor the + that SQLAlchemy writes for a space."""
+    """Returns the URL with spaces encoded as %20, because libpq does not decode the + that SQLAlchemy writes."""
     user = ":".join(quote(part, safe="") for part in (address.username, address.password) if part)
     host = address.host or ""
     netloc_host = f"[{host}]" if ":" in host else quote(host, safe=",")
@@ -101,7 +101,7 @@ def _libpq_url(address: URL) -> str:
 
 
 def open_store() -> S3Store:
-    """Returns the object store of the connection ``quire_store``.
+    """Returns the object store that the connection ``quire_store`` describes.
 
     Raises:
         SettingsError: the connection does not exist.
@@ -132,7 +132,7 @@ def _connection(connection_id: str) -> Connection:
             f"Airflow has no connection {connection_id}: add it, or set {connection_variable(connection_id)}"
         ) from error
     if connection.password:
-        # Airflow masks only the plain password; URLs contain the encoded password.
+        # Airflow masks only the plain password, but URLs contain the encoded password.
         for encoded in {quote(connection.password, safe=""), quote_plus(connection.password)}:
             mask_secret(encoded)
     return connection

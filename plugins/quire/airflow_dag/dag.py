@@ -1,4 +1,4 @@
-"""Builds the DAGs: one for each report, one for each report that stores partitions ahead of time, and housekeeping."""
+"""Builds each report's DAG, the DAGs that store partitions ahead of time, and the housekeeping DAG."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from quire.settings import include_folder
 
 logger = logging.getLogger(__name__)
 
-MAX_FILE_NAME_LENGTH = 200  # in the ID of a broken DAG; Airflow allows IDs of 250 characters
+MAX_FILE_NAME_LENGTH = 200  # maximum in the ID of a broken DAG; Airflow allows IDs of 250 characters
 EARLIEST_BACKFILL = datetime(1970, 1, 1, tzinfo=UTC)
 TASK_DEFAULTS: dict[str, Any] = {
     "on_failure_callback": [push_failure, release_lease_of],
@@ -47,7 +47,7 @@ TASK_DEFAULTS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=10),
     "retry_policy": ExceptionRetryPolicy(
         rules=[
-            RetryRule(exception=TerminalError, action=RetryAction.FAIL, reason="a retry would fail in the same way"),
+            RetryRule(exception=TerminalError, action=RetryAction.FAIL, reason="a retry would fail the same way"),
             RetryRule(exception=TransientError, action=RetryAction.DEFAULT),
         ]
     ),
@@ -56,20 +56,21 @@ DAG_DEFAULTS: dict[str, Any] = {
     "start_date": EARLIEST_BACKFILL,
     "catchup": False,
     "is_paused_upon_creation": False,
-    "auto_register": False,  # a DAG whose construction fails must not be registered
+    "auto_register": False,  # Airflow must not register a DAG whose construction fails
     "default_args": TASK_DEFAULTS,
     "tags": ["quire"],
 }
 
 
 def build_report_dags(catalog: Catalog | None = None) -> dict[str, DAG]:
-    """Returns the DAGs of all reports by ID, including those that store partitions ahead of time.
+    """Returns the DAGs of all reports by ID, including the DAGs that store partitions ahead of time.
 
-    A report whose DAG cannot be built gets a broken DAG that shows the error. Other reports are not affected.
+    If a report's DAG cannot be built, the report gets a broken DAG that shows the error. Other reports are not
+    affected.
 
     Args:
-        catalog: defaults to the reports in the include folder. A task that parses the DAG file gets only its own DAG's
-            report, so its start does not depend on the number of reports.
+        catalog: the reports. The default is the reports in the include folder. A task that parses the DAG file loads
+            only its own report, so its start time does not depend on the number of reports.
 
     Raises:
         DefinitionError: the include folder does not exist.
@@ -86,7 +87,7 @@ def _load_needed_reports() -> Catalog:
         catalog = load_catalog(include_folder(), only=dag_id.removesuffix(STORE_SUFFIX))
         if catalog.definitions or catalog.errors:
             return catalog
-    return load_catalog(include_folder())  # the ID of a broken DAG may differ from its file's name
+    return load_catalog(include_folder())  # a broken DAG's ID can differ from the name of its file
 
 
 def _dags_of(definition: ReportDefinition) -> list[DAG]:
@@ -99,7 +100,7 @@ def _dags_of(definition: ReportDefinition) -> list[DAG]:
 
 
 def build_dag(definition: ReportDefinition) -> DAG:
-    """Returns a report's DAG, with the report's name as its ID, or a broken DAG if a notifier is unusable."""
+    """Returns a report's DAG, whose ID is the report's name, or a broken DAG if a notifier is unusable."""
     try:
         ensure_usable_notifiers(definition)
     except DefinitionError as error:
@@ -124,8 +125,8 @@ def build_dag(definition: ReportDefinition) -> DAG:
 
 
 def build_store_dag(definition: ReportDefinition) -> DAG:
-    """Returns the DAG that stores partitions before readers request them; its last task releases the lease."""
-    title = f"{definition.title}: storing ahead"
+    """Returns the DAG that stores partitions before readers request them. Its last task releases the lease."""
+    title = f"{definition.title}: extract in advance"
     with _dag(
         definition, f"{definition.name}{STORE_SUFFIX}", title, definition.store_schedule, store_params(definition)
     ) as dag:
@@ -161,7 +162,7 @@ def _dag(definition: ReportDefinition, dag_id: str, title: str, schedule: str | 
 
 
 def build_broken_dag(name: str, error: DefinitionError) -> DAG:
-    """Returns a DAG with one task, which fails with the error found in the report's files."""
+    """Returns a DAG with a single task that fails with the error in the report's files."""
     with DAG(
         dag_id=_broken_dag_id(name),
         description=str(error),

@@ -1,4 +1,4 @@
-"""Releases the run's lease in the last task of a DAG that publishes nothing; in other DAGs, publish releases it."""
+"""Releases a run's lease in the last task of a DAG that publishes nothing; in other DAGs, publish releases it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from quire.report.definition import ReportDefinition
 
 
 def release_task(definition: ReportDefinition) -> Any:
-    """Returns the task. It runs if no task failed; a failed task releases the lease itself."""
+    """Returns the task that releases the lease if no other task has failed. A failed task releases the lease itself."""
 
     @own_task(
         task_id="release",
         execution_timeout=timedelta(minutes=5),
-        trigger_rule=TriggerRule.NONE_FAILED,  # extract is skipped if all partitions are cached
+        trigger_rule=TriggerRule.NONE_FAILED,  # Airflow skips extract if all partitions are cached
         **placement(definition, "plan"),
     )
     def release() -> None:

@@ -1,4 +1,4 @@
-"""Sends e-mails with HTML and plain text; Airflow's own notifier sends only HTML."""
+"""Sends e-mails with HTML and plain text, because Airflow's own notifier sends only HTML."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MAIL_NOTIFIER = f"{__name__}.MailNotifier"
 
 
 class MailNotifier(SmtpNotifier):
-    """Sends the same content as HTML and as plain text, which any mail program can display.
+    """Sends the same content as HTML and as plain text, which every mail program can display.
 
     Args:
-        text_content: the plain text; like the HTML, it is a template.
-        arguments: arguments of Airflow's SmtpNotifier.
+        text_content: the template of the plain text.
+        arguments: the arguments of Airflow's SmtpNotifier.
     """
 
     template_fields: Sequence[str] = (  # type: ignore[assignment]  # the base class declares a narrower type
@@ -38,7 +38,7 @@ class MailNotifier(SmtpNotifier):
 
 
 class _AlternativeHook(SmtpHook):
-    """Builds messages whose first part is plain text: mail programs prefer the last alternative."""
+    """Builds messages whose first part is plain text, because mail programs prefer the last alternative."""
 
     def __init__(self, text: str, **arguments: Any) -> None:
         super().__init__(**arguments)

@@ -1,12 +1,11 @@
 """Sends notifications through Airflow's notifiers, in a task that follows the stages.
 
-The task runs after all stages have ended, whether or not they succeeded. Each run therefore sends one notification. The
-task knows the result of publish or the reason for a failure, and its log lists the recipients that could not be
-notified.
+The task runs after all stages have ended, whether or not they succeeded, so each run sends one notification. The task
+can read the result of publish or the reason for a failure. Its log lists the recipients that could not be notified.
 
-The task fails if and only if the report failed. It is the last task of the DAG and therefore determines the state of
-the run. Clearing failed tasks also clears this task. It is not a teardown: Airflow lets teardowns run when a user fails
-a run, and would then mark the run as successful because all other tasks were skipped.
+The task fails if and only if the report failed. As the last task of the DAG, it determines the state of the run. If a
+user clears failed tasks, Airflow also clears this task. The task is not a teardown, because Airflow runs teardowns even
+if a user marks a run as failed, and would then mark the run as successful because all other tasks were skipped.
 """
 
 from __future__ import annotations
@@ -52,8 +51,9 @@ from quire.runs.manifest_store import read_manifest
 
 logger = logging.getLogger(__name__)
 
-# Context values that templates may use. From ti, task, dag, conn or var, templates could read the password of every
-# connection, which authors of definitions must not see. Without dag, Airflow renders templates in a sandbox.
+# Context values that templates can use. Through ti, task, dag, conn or var, a template could read the password of every
+# connection, which authors of definitions are not allowed to see. If dag is missing, Airflow renders templates in a
+# sandbox.
 PERMITTED = (
     *("run_id", "logical_date", "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"),
     *("data_interval_start", "data_interval_end"),
@@ -62,7 +62,7 @@ PERMITTED_OF_RUN = (
     *("dag_id", "run_id", "run_type", "logical_date", "run_after", "start_date", "end_date"),
     *("data_interval_start", "data_interval_end", "conf"),
 )
-PAUSES = (5, 20)  # seconds before each retry of the recipients that were not notified
+PAUSES = (5, 20)  # seconds to wait before each retry
 SuccessBuilder = Callable[[ReportDefinition], Notification]
 
 
@@ -74,7 +74,7 @@ def notify_when_ended(
     Args:
         definition: the report.
         stages: all tasks that can fail.
-        success: builds the notification of a published run; by default, from the XComs of plan and publish.
+        success: builds the notification of a published run. The default builds it from the XComs of plan and publish.
     """
     recipients = definition.delivery.notify
     if not (recipients.success or recipients.failure):
@@ -83,9 +83,9 @@ def notify_when_ended(
     @own_task(
         task_id=NOTIFY,
         trigger_rule=TriggerRule.ALL_DONE,
-        retries=1,  # in case the worker dies
+        retries=1,  # the worker can die
         execution_timeout=timedelta(minutes=15),
-        on_failure_callback=None,  # a failure of this task is not why the report failed
+        on_failure_callback=None,  # a failure of this task is not the reason why the report failed
         on_retry_callback=None,
         **placement(definition, PUBLISH),
     )
@@ -122,17 +122,17 @@ def _notify(
     *,
     success: SuccessBuilder | None,
 ) -> None:
-    """Notifies the recipients in ``missed``, and removes each notified recipient from the list.
+    """Notifies the recipients in ``missed`` and removes each notified recipient from the list.
 
     Args:
         definition: the report.
         missed: the recipients.
         tasks: the states of the run's tasks.
-        success: builds the notification of a published run; None if the run failed.
+        success: builds the notification of a published run, or None if the run failed.
     """
     context = get_current_context()
     if not missed:
-        logger.info("%s: there are no recipients for this outcome", definition.name)
+        logger.info("%s: the definition names no recipients for this result", definition.name)
         return
     try:
         notification = success(definition) if success else _failure(definition, tasks)
@@ -143,7 +143,7 @@ def _notify(
 
 
 def template_variables(notification: Notification, *, for_slack: bool) -> dict[str, str]:
-    """Returns the variables that the templates of a notifier may use.
+    """Returns the variables that a notifier's templates can use.
 
     Args:
         notification: the notification.
@@ -160,7 +160,7 @@ def template_variables(notification: Notification, *, for_slack: bool) -> dict[s
 
 
 def success_of_run(definition: ReportDefinition) -> Notification:
-    """Returns the notification of the current run, which plan and publish describe in their XComs."""
+    """Builds the notification of the current run from the XComs of plan and publish."""
     ti, store = get_current_context()["ti"], open_store()
     handover = Handover(definition, store=store)
     request = handover.request(ti.xcom_pull("plan", key=PLAN))
@@ -181,7 +181,7 @@ def _totals(definition: ReportDefinition, run_key: str, *, store: Store) -> tupl
 
 
 def _planned_request(definition: ReportDefinition) -> RunRequest | None:
-    """Returns the request that plan pushed; if plan failed, the request in the run's conf if that is valid."""
+    """Returns the request that plan pushed or, if plan failed, a valid request from the run's conf."""
     pushed = get_current_context()["ti"].xcom_pull("plan", key=PLAN)
     try:
         return Handover(definition, store=open_store()).request(pushed)
@@ -199,7 +199,7 @@ def _failure(definition: ReportDefinition, tasks: Sequence[dict[str, Any]]) -> N
 
 
 def _reason(definition: ReportDefinition, task: dict[str, Any]) -> str:
-    """Returns the failure reason of a task on one line, without the report's name, which is in the subject."""
+    """Returns a task's failure reason on one line, without the report's name, which the subject already contains."""
     reason = get_current_context()["ti"].xcom_pull(task["task_id"], key=FAILURE, map_indexes=task["map_index"])
     text = " ".join(reason.split()) if isinstance(reason, str) else ""
     return text.removeprefix(definition.name).lstrip(": ")
@@ -219,14 +219,14 @@ def send_notification(
     context: Mapping[str, Any],
     pauses: Sequence[float] = PAUSES,
 ) -> None:
-    """Calls the notifiers in ``missed``, and retries those that fail.
+    """Calls the notifiers in ``missed`` and retries the ones that fail.
 
-    Removes each notifier as soon as it succeeds, so that the list is correct after an exception.
+    Removes each notifier from the list as soon as it succeeds, so that the list is correct even after an exception.
 
     Args:
         missed: the notifiers.
         notification: the notification.
-        context: Airflow's context of the task.
+        context: the task's Airflow context.
         pauses: the seconds before each retry.
     """
     permitted = _plain_values(context)
@@ -241,7 +241,7 @@ def send_notification(
 
 
 def _plain_values(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the context values that notifiers may use; ``params`` and ``dag_run`` are mappings of plain values."""
+    """Returns the context values that notifiers can use. ``params`` and ``dag_run`` are mappings of plain values."""
     values = {name: context[name] for name in PERMITTED if name in context}
     values["params"] = dict(context.get("params") or {})
     run = context.get("dag_run")
@@ -252,7 +252,7 @@ def _plain_values(context: Mapping[str, Any]) -> dict[str, Any]:
 def _has_succeeded(call: NotifierCall, context: dict[str, Any]) -> bool:
     try:
         make_notifier(call)(dict(context))
-    except (Exception, SystemExit) as error:  # a notifier may raise anything
+    except (Exception, SystemExit) as error:  # a notifier can raise any exception
         logger.warning("%s was not notified: %s: %s", call.field, type(error).__name__, first_line(error))
         return False
     logger.info("%s was notified", call.field)

@@ -1,8 +1,8 @@
 """Builds the notifiers that a definition names.
 
-Importing a module runs its code in the DAG processor, which parses one file for all reports. The author of a definition
-chooses the module. Modules of the standard library and private modules are therefore never imported, and an exception
-during an import or in a constructor affects only its own report.
+The author of a definition chooses the module of a notifier. Importing a module runs its code in the DAG processor,
+which parses one file for all reports. Quire therefore never imports modules of the standard library or private modules,
+and an exception in an import or a constructor affects only one report.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from quire.errors import DefinitionError, first_line, short_repr
 from quire.report.definition import Notifier, ReportDefinition
 from quire.report.definition.name_checks import suggestion
 
-# Values reach a notifier through template variables, because titles and reasons must not be rendered as templates.
+# A notifier receives values through template variables, so that it does not render titles and reasons as templates.
 MAIL = {
     "subject": "{{ quire_subject }}",
     "html_content": "{{ quire_html }}",
     "text_content": "{{ quire_text }}",
 }
-# Argument names that providers use for files that the notifier reads on the worker.
+# Matches argument names that providers use for files that a notifier reads on the worker.
 FILE_ARGUMENT = re.compile(r"attach|(?<!pro)file|template|(?:^|_)(?:path|dir|directory|folder)s?$", re.IGNORECASE)
 # Python's package `test` runs tests on import, and sys.stdlib_module_names does not list it.
 STANDARD_LIBRARY = sys.stdlib_module_names | {"test"}
@@ -40,7 +40,7 @@ OUTCOMES = ("success", "failure")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifierCall:
-    """A notifier to build: its field in the definition, its recipient, its class and its arguments."""
+    """A notifier to build, with its field in the definition, its recipient, the path of its class and its arguments."""
 
     field: str
     recipient: str
@@ -68,7 +68,7 @@ def ensure_usable_notifiers(definition: ReportDefinition) -> None:
 
 
 def notifier_calls(definition: ReportDefinition, outcome: str) -> Iterator[NotifierCall]:
-    """Yields one call per recipient, because a rejected e-mail address must not affect other recipients."""
+    """Yields one call for each recipient, so that a rejected e-mail address does not affect other recipients."""
     for index, recipient in enumerate(getattr(definition.delivery.notify, outcome)):
         field = f"delivery.notify.{outcome}[{index}]"
         if isinstance(recipient, Notifier):
@@ -80,7 +80,7 @@ def notifier_calls(definition: ReportDefinition, outcome: str) -> Iterator[Notif
 
 
 def make_notifier(call: NotifierCall) -> BaseNotifier:
-    """Returns the notifier that a recipient's mapping describes.
+    """Builds the notifier that a call describes.
 
     Raises:
         DefinitionError: the class cannot be imported, is not a notifier, or does not accept the arguments.
@@ -91,7 +91,7 @@ def make_notifier(call: NotifierCall) -> BaseNotifier:
 
 @contextmanager
 def _no_dags_collected() -> Iterator[None]:
-    """Prevents Airflow from registering DAGs of an imported module, such as example DAGs, under the parsed file."""
+    """Prevents Airflow from assigning an imported module's DAGs, such as example DAGs, to the DAG file."""
     collecting = DagContext.current_autoregister_module_name
     DagContext.current_autoregister_module_name = None
     try:
@@ -110,7 +110,7 @@ def _make(call: NotifierCall) -> BaseNotifier:
         return kind(**call.arguments)
     except (KeyboardInterrupt, AirflowTaskTimeout):
         raise
-    except BaseException as error:  # a constructor may raise anything, even SystemExit
+    except BaseException as error:  # a constructor can raise any exception, even SystemExit
         accepted = [name for name in signature(kind).parameters if _is_accepted(name)]
         unknown = [name for name in call.arguments if name not in accepted]
         if not isinstance(error, TypeError) or not unknown:
@@ -128,7 +128,7 @@ def _notifier_class(call: NotifierCall) -> type[BaseNotifier]:
         kind = getattr(import_module(module), name)
     except (KeyboardInterrupt, AirflowTaskTimeout):
         raise
-    except BaseException as error:  # an import may raise anything, even SystemExit
+    except BaseException as error:  # an import can raise any exception, even SystemExit
         raise DefinitionError(f"{call.field}.notifier: {call.path} cannot be imported: {_reason(error)}") from error
     if not (isinstance(kind, type) and issubclass(kind, BaseNotifier)):
         raise DefinitionError(f"{call.field}.notifier: {call.path} is not a subclass of airflow.sdk.BaseNotifier")
@@ -136,7 +136,7 @@ def _notifier_class(call: NotifierCall) -> type[BaseNotifier]:
 
 
 def _ensure_importable(call: NotifierCall) -> None:
-    """Checks that a module can be imported safely; importing unittest.__main__, for example, runs tests and exits.
+    """Checks that a module is safe to import. Importing ``unittest.__main__``, for example, runs tests and exits.
 
     Raises:
         DefinitionError: the module is private or belongs to the standard library.
@@ -154,6 +154,6 @@ def _is_accepted(name: str) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """Returns the message of an error, with its type if the message alone says too little, as with a SystemExit."""
+    """Returns an error's message, with the error's type if the message alone is not clear, as for a SystemExit."""
     text = first_line(error)
     return text if text and isinstance(error, Exception) else f"{type(error).__name__}: {text}".rstrip(": ")

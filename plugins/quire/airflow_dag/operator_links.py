@@ -1,4 +1,4 @@
-"""Adds a link to the portal's run page to Airflow's own pages, and records why a task failed."""
+"""Adds links to the portal's run pages to Airflow's own pages, and records why a task failed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from quire.errors import ReportError
 from quire.portal_urls import run_path
 
 FAILURE = "failure"
-FAILURE_KIND = "failure_kind"  # the name of the error's class in quire.errors
-MAX_REASON_LOOKUPS = 20  # number of failed tasks to search: thousands may have failed for the same reason
+FAILURE_KIND = "failure_kind"  # name of the error's class in quire.errors
+MAX_REASON_LOOKUPS = 20  # maximum number of failed tasks to read, because thousands can fail for the same reason
 
 
 def base_url() -> str:
@@ -23,7 +23,7 @@ def base_url() -> str:
 class RunPageLink(BaseOperatorLink):
     """The "Report" link of a publish task.
 
-    It opens the run's page: Airflow stores the link, and presigned URLs expire.
+    It opens the run's page rather than a file, because Airflow stores the link and presigned URLs expire.
     """
 
     name = "Report"
@@ -34,9 +34,9 @@ class RunPageLink(BaseOperatorLink):
 
 
 def push_failure(context: Context) -> None:
-    """Pushes the reason why a task failed: the message of a ReportError, or only the type of any other error.
+    """Pushes the reason why a task failed: the message of a ReportError, or the type of any other error.
 
-    Called for each failed attempt, whether or not Airflow retries the task.
+    Airflow calls this function after each failed attempt, whether or not it retries the task.
     """
     from airflow.sdk.log import redact  # type: ignore[attr-defined]  # the module does not export it
 

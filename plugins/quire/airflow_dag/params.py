@@ -1,4 +1,4 @@
-"""Builds the trigger form of a report: dates, the report's parameters, formats and force."""
+"""Builds a report's trigger form, with the dates, the report's parameters, the formats and ``force``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quire.report.definition import Parameter, ReportDefinition
 
 
 def trigger_params(definition: ReportDefinition) -> dict[str, Param]:
-    """Returns the params of a report's DAG. Empty dates select the definition's window."""
+    """Returns the params of a report's DAG. If both dates are empty, the definition's window applies."""
     force = Param(
         False,
         type="boolean",
@@ -21,9 +21,9 @@ def trigger_params(definition: ReportDefinition) -> dict[str, Param]:
         list(definition.workbook.formats),
         type="array",
         items={"type": "string", "enum": list(definition.workbook.reader_formats)},
-        examples=list(definition.workbook.reader_formats),  # shown as choices in the form
+        examples=list(definition.workbook.reader_formats),  # the form shows these as choices
         title="Formats",
-        description="File formats of the rows.",
+        description="File formats for the rows.",
     )
     return {**store_params(definition), "formats": formats, "force": force}
 

@@ -1,4 +1,4 @@
-"""Repeats a run in the publish task's process if one of the run's objects is damaged."""
+"""Repeats a run in the process of the publish task if one of the run's objects is damaged."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def publish_or_repeat(
     damage: str,
     lapsed: Callable[[], bool],
 ) -> PublishedRun:
-    """Publishes a run; runs all its stages again if one of its objects is damaged.
+    """Publishes a run, or runs all its stages again if one of its objects is damaged.
 
     Args:
         definition: the report.
         run: the staged run.
         summaries: the summaries that aggregate stored.
         files: the files that render wrote.
-        session: the source.
-        store: the store of all objects.
+        session: the session for the source.
+        store: the store that contains the run's objects.
         usage: see ``publish_run``.
-        damage: the error of an earlier task that read a damaged object, or an empty string.
+        damage: the error message of an earlier task that read a damaged object, or an empty string.
         lapsed: see ``publish_run``.
 
     Raises:

@@ -1,8 +1,8 @@
 """Seals the records in XComs.
 
-A user with edit access to a DAG can write its XComs through Airflow's API, but the DAG's tasks can access the objects
-of every report. Each record therefore carries a message authentication code whose key is in the store. Tasks open only
-records that a task of the same run sealed for the same purpose.
+A user with edit access to a DAG can write the DAG's XComs through Airflow's API. The DAG's tasks, however, can access
+the objects of every report. Each record therefore contains a message authentication code whose key is in the store. A
+task opens only records that a task of the same run has sealed for the same purpose.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from quire.report.definition import ReportDefinition
 from quire.run_records.serialization import digest, from_json, to_json
 
 SEALING_KEY = "keys/xcom.json"  # the object that contains the key
-FIELDS = ("definition", "chain", "nonce", "record")  # of a sealed record, in addition to its seal
+FIELDS = ("definition", "chain", "nonce", "record")  # fields of a sealed record besides its seal
 SEAL = "seal"
 
 Record = TypeVar("Record")
@@ -33,19 +33,19 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealingKey:
-    """The key that all tasks share through the store: 64 hexadecimal digits."""
+    """The key that all tasks share through the store. It has 64 hexadecimal digits."""
 
     secret: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Sealer:
-    """Seals records of one run, and opens records that its tasks have sealed.
+    """Seals a run's records and opens records that the run's tasks have sealed.
 
     Args:
-        definition: the report. A seal names the definition, because each task reads the report's files again and rows
-            of one query must not be stored as rows of another.
+        definition: the report. Each task reads the report's files again, so a seal identifies the definition. Otherwise
+            a task could store the rows of one query as rows of another.
         run_id: the run's name in the store.
-        store: the store that contains the key, which is created on first use.
+        store: the store that contains the key. If there is no key yet, the first use creates it.
     """
 
     def __init__(self, definition: ReportDefinition, run_id: str, *, store: Store) -> None:
@@ -53,12 +53,12 @@ class Sealer:
         self._version = digest(definition.model_dump(mode="json"))
 
     def seal(self, purpose: str, record: Any, *, chain: str = "") -> dict[str, str]:
-        """Returns a record with its seal, as JSON text, which databases store unchanged.
+        """Returns a record as JSON text, which databases store unchanged, together with its seal.
 
         Args:
             purpose: the purpose of the record.
             record: a record of the run.
-            chain: the seal of the record that this one was derived from.
+            chain: the seal of the record from which this record was derived.
         """
         text = json.dumps(to_json(record), ensure_ascii=False)
         values = (self._version, chain, secrets.token_hex(16), text)
@@ -73,12 +73,12 @@ class Sealer:
             purpose: the purpose of the record.
             kind: the type of the record.
             sealed: the value of the XCom.
-            chain: the seal of the record that this one was derived from; None accepts any.
-            any_version: whether the definition may have changed since.
+            chain: the seal of the record from which this record was derived, or None to accept any seal.
+            any_version: whether to accept a record that was sealed with another version of the definition.
 
         Raises:
-            DefinitionError: the definition has changed since.
-            IntegrityError: no task sealed the record with these arguments, or the record was changed.
+            DefinitionError: the definition has changed since the record was sealed.
+            IntegrityError: no task sealed the record with these arguments, or the record has been changed.
             StoreRefusedError, StoreUnavailableError: the key cannot be read.
         """
         values = self._verified(purpose, sealed)
@@ -87,10 +87,10 @@ class Sealer:
         return self._read(kind, values, any_version=any_version)
 
     def open_each(self, purpose: str, kind: type[Record], sealed: Iterable[Any], *, chain: str) -> list[Record]:
-        """Returns the records that were sealed with a chain, and ignores records of other chains.
+        """Returns the records that were sealed with the given chain, and ignores records of other chains.
 
         Raises:
-            DefinitionError, IntegrityError, StoreRefusedError, StoreUnavailableError: as ``open`` does.
+            DefinitionError, IntegrityError, StoreRefusedError, StoreUnavailableError: see ``open``.
         """
         verified = [self._verified(purpose, value) for value in sealed]
         return [self._read(kind, values, any_version=False) for values in verified if values[1] == chain]
@@ -98,7 +98,9 @@ class Sealer:
     def _read(self, kind: type[Record], values: Sequence[str], *, any_version: bool) -> Record:
         version, _, _, text = values
         if version != self._version and not any_version:
-            raise DefinitionError("the definition or Quire changed during the run: start it again", report=self._report)
+            raise DefinitionError(
+                "the definition or Quire changed during the run: start the run again", report=self._report
+            )
         return from_json(kind, json.loads(text))
 
     def _verified(self, purpose: str, sealed: Any) -> tuple[str, ...]:
@@ -122,20 +124,20 @@ class Sealer:
             if key := find_record(self._store, SealingKey, SEALING_KEY):
                 return key.secret.encode()
             write_once(self._store, SEALING_KEY, SealingKey(secret=secrets.token_hex(32)))
-        raise IntegrityError(f"{SEALING_KEY} was deleted while it was read: start the run again")
+        raise IntegrityError(f"{SEALING_KEY} was deleted while a task was reading it: start the run again")
 
 
 def changed_xcom(purpose: str) -> IntegrityError:
-    """Returns the error for an XCom that its task did not write."""
+    """Returns the error for an XCom whose value is not the one that its task wrote."""
     return IntegrityError(f"an XCom of this run ({purpose}) is not what its task wrote: start the run again")
 
 
 def unverified_count(sealed: Any, field: str) -> int | None:
-    """Counts the records of a sealed list without verifying or parsing it, for display only.
+    """Counts the records in a sealed list for display, without verifying or parsing the list.
 
     Args:
         sealed: the value of an XCom.
-        field: a string field that each record has exactly once, at any level.
+        field: the name of a string field that each record contains exactly once, at any level.
     """
     text = sealed.get("record") if isinstance(sealed, dict) else None
     return text.count(f'"{field}": "') if isinstance(text, str) else None

@@ -1,4 +1,4 @@
-"""Airflow's ``@task`` for functions that run stages."""
+"""Provides Airflow's ``@task`` for functions that run stages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quire.memory_allocator import configure_process
 
 
 def own_task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Returns ``@task`` with these options; the task configures its process before it calls the function."""
+    """Returns ``@task`` with these options. The task configures its process before it calls the decorated function."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         @wraps(function)

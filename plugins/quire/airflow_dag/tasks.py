@@ -1,4 +1,4 @@
-"""The stages as Airflow tasks."""
+"""Defines an Airflow task for each stage."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from quire.run_records.serialization import from_json, to_json
 from quire.run_records.stage_records import RenderedFile, StagedSummary
 from quire.settings import include_folder, pod_template
 
-EXTRACT_TIMEOUTS = 8  # times source.timeout: enough for a task with many small partitions
+EXTRACT_TIMEOUTS = 8  # multiplied by source.timeout; sufficient for a task with many small partitions
 
 
 def report_asset(definition: ReportDefinition) -> Asset:
-    """Returns the asset that publish updates, which other DAGs can depend on."""
+    """Returns the asset that publish updates. Other DAGs can depend on this asset."""
     return Asset(name=definition.name, uri=f"quire://reports/{definition.name}")
 
 
 def partitions_asset(definition: ReportDefinition) -> Asset:
-    """Returns the asset that extract updates with the keys of stored partitions."""
+    """Returns the asset to which extract adds the keys of the partitions that it stores."""
     return Asset(name=f"{definition.name}_partitions", uri=f"quire://partitions/{definition.name}")
 
 
@@ -60,7 +60,7 @@ def plan_task(definition: ReportDefinition) -> Any:
 
 
 def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
-    """Returns the extract task, mapped over plan's groups. Its asset lists the reusable partitions."""
+    """Returns the extract task, mapped over plan's groups. The task adds reusable partitions to its asset."""
     asset = partitions_asset(definition)
     has_events = detects_changes(definition)
 
@@ -95,12 +95,12 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
 
 
 def layout_task(definition: ReportDefinition, plan: Any, cached: Any, partitions: Any) -> Any:
-    """Returns the layout task, which decides whether aggregate and render have work to do."""
+    """Returns the layout task, which determines whether aggregate and render have any work to do."""
 
     @own_task(
         task_id="layout",
         execution_timeout=timedelta(minutes=10),
-        trigger_rule=TriggerRule.NONE_FAILED,  # extract is skipped if all partitions are cached
+        trigger_rule=TriggerRule.NONE_FAILED,  # Airflow skips extract if all partitions are cached
         **placement(definition, "layout"),
     )
     def layout(plan: Any, cached: Any, partitions: Any) -> Any:
@@ -117,7 +117,7 @@ def layout_task(definition: ReportDefinition, plan: Any, cached: Any, partitions
 
 
 def aggregate_task(definition: ReportDefinition, run: Any) -> Any:
-    """Returns the aggregate task, which is skipped if the run is already published."""
+    """Returns the aggregate task, which skips itself if the run is already published."""
 
     @own_task(
         task_id="aggregate",
@@ -148,14 +148,14 @@ def aggregate_task(definition: ReportDefinition, run: Any) -> Any:
 
 
 def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summaries: Any, damage: Any) -> Any:
-    """Returns the render task, mapped over layout's groups.
+    """Returns the render task, mapped over the groups that layout returned.
 
     Args:
         definition: the report.
         run: the staged run.
-        groups: groups of workbooks.
+        groups: the groups of workbooks.
         summaries: the return value of aggregate if the workbook contains the summaries, else None.
-        damage: the value that aggregate pushes under ``DAMAGE`` in the same case, else None.
+        damage: the value that aggregate pushes under ``DAMAGE`` if the workbook contains the summaries, else None.
     """
 
     @own_task(
@@ -192,15 +192,15 @@ def publish_task(
 ) -> Any:
     """Returns the publish task, which updates the report's asset and returns the files.
 
-    If this or an earlier task reads a damaged object, publish repeats all stages in its own process. In the repeated
-    run, extracted partitions are cache hits and damaged partitions are cache misses.
+    If publish or an earlier task reads a damaged object, publish repeats all stages in its own process. When it repeats
+    them, undamaged partitions are cache hits and damaged partitions are cache misses.
     """
     asset = report_asset(definition)
 
     @own_task(
         task_id=PUBLISH,
         execution_timeout=timedelta(hours=6),  # including a repeated run
-        trigger_rule=TriggerRule.NONE_FAILED,  # aggregate and render are skipped if the run is already published
+        trigger_rule=TriggerRule.NONE_FAILED,  # aggregate and render are skipped if the run is published
         outlets=[asset],
         **placement(definition, "publish"),
     )
@@ -258,7 +258,7 @@ def publish_task(
 
 
 def collect_task() -> Any:
-    """Returns the task that runs garbage collection on the store and returns what it deleted."""
+    """Returns the task that runs garbage collection on the store. The task returns the counts of deleted objects."""
 
     @own_task(task_id="collect", execution_timeout=timedelta(hours=2))
     def collect() -> Any:
@@ -273,7 +273,7 @@ def collect_task() -> Any:
 
 
 def compact_task() -> Any:
-    """Returns the task that compacts the change logs and returns how many records it removed."""
+    """Returns the task that compacts the change logs. The task returns the number of removed records."""
 
     @own_task(task_id="compact", execution_timeout=timedelta(hours=2), **pod_of("compact"))
     def compact() -> int:
@@ -288,12 +288,12 @@ def compact_task() -> Any:
 
 
 def placement(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:
-    """Returns the queue, pool and pod template that the definition or the settings name for a stage."""
+    """Returns the queue and pool that the definition names for a stage, and the stage's pod template."""
     configured = {"queue": definition.queues.get(stage), "pool": definition.pools.get(stage)}
     return {**{name: value for name, value in configured.items() if value}, **pod_of(stage)}
 
 
 def pod_of(task_name: str) -> dict[str, Any]:
-    """Returns the pod template of a task for the KubernetesExecutor, if the settings name a template folder."""
+    """Returns a task's pod template for the KubernetesExecutor if the settings name a folder of pod templates."""
     template = pod_template(task_name)
     return {"executor_config": {"pod_template_file": template}} if template else {}

@@ -1,7 +1,7 @@
-"""Passes sealed records from task to task through XComs, along with the resource usage of each task.
+"""Passes sealed records and resource usage from task to task through XComs.
 
-Plan and layout return the groups that the next task is mapped over, and push their other records under separate keys,
-because Airflow maps a task only over a return value.
+Plan and layout return the groups over which Airflow maps the next task. Because Airflow can map a task only over a
+return value, plan and layout push their other records under separate keys.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PLAN, CACHED, RUN, USAGE, DAMAGE, PUBLISHED = "plan", "cached", "run", "usage", "damage", "published"
-STORE_SUFFIX = "__store"  # suffix of the ID of a DAG that stores partitions ahead of time
+STORE_SUFFIX = "__store"  # ends the ID of a DAG that stores partitions ahead of time
 PUBLISH: StageName = "publish"
-UNREACHED = "unreached"  # one sentence per recipient that notify could not reach
+UNREACHED = "unreached"  # one sentence for each recipient that notify could not reach
 PARTITION_GROUPS, PARTITIONS, SUMMARIES = "groups of partitions", "partitions", "summaries"  # purposes of return values
 WORKBOOK_GROUPS, FILES = "groups of workbooks", "files"
-NOTIFY = "notify"  # the task after all stages, which sends notifications
+NOTIFY = "notify"  # ID of the task that sends notifications after all stages
 
 
 def is_published(tasks: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether publish has succeeded, according to the states of a run's tasks."""
+    """Returns whether publish has succeeded, based on the states of a run's tasks."""
     return any((task["task_id"], task["state"]) == (PUBLISH, "success") for task in tasks)
 
 
 def current_request(definition: ReportDefinition) -> RunRequest:
-    """Returns the request of the current run: its conf, with the form's defaults.
+    """Builds the request of the current run from the run's conf and the form's defaults.
 
     Raises:
         ParameterError, RangeError: the conf is not a valid request.
@@ -69,7 +69,7 @@ def current_request(definition: ReportDefinition) -> RunRequest:
 
 
 def valid_request(definition: ReportDefinition) -> RunRequest | None:
-    """Returns the request of the current run, or None if its conf is not valid."""
+    """Returns the request of the current run, or None if the run's conf is not valid."""
     try:
         return current_request(definition)
     except ReportError:
@@ -82,27 +82,28 @@ def own_run_id(run: Any) -> str:
 
 
 def airflow_run_id(dag_id: str, run_id: str) -> str:
-    """Returns the name of a run in the store. It is unique across DAGs, because no DAG ID contains a colon."""
+    """Returns the name of a run in the store. The name is unique across DAGs, because no DAG ID contains a colon."""
     return f"{dag_id}:{run_id}"
 
 
 def release_lease_of(context: Context) -> None:
-    """Releases the lease of a run after the last attempt of a task; tasks that are still running renew it."""
+    """Releases the lease of a run after the last attempt of a task. Tasks that are still running renew the lease."""
     from quire.airflow_dag.connections import open_store
     from quire.runs.leases import release_lease
 
     run = context["dag_run"]
     try:
         release_lease(run.dag_id.removesuffix(STORE_SUFFIX), own_run_id(run), store=open_store())
-    except ReportError as error:  # without a usable connection there is no lease
-        logger.warning("could not release the lease of run %s, which will expire: %s", run.run_id, error)
+    except ReportError as error:  # if the store's connection is unusable, there is no lease
+        logger.warning("could not release the lease of run %s; the lease will expire: %s", run.run_id, error)
 
 
 class Handover:
-    """Opens the records of earlier tasks of a run, and seals and pushes those of the current task.
+    """Opens the records of a run's earlier tasks, and seals and pushes the records of the current task.
 
-    Records form a chain, so records of two attempts, or of two runs with the same ID, cannot be combined. A record that
-    was derived from the plan names the plan's seal; summaries, workbooks and files name the seal of the staged run.
+    Records form a chain, so that nobody can combine records of two attempts or of two runs with the same ID. A record
+    that was derived from the plan contains the plan's seal. Summaries, workbooks and files contain the staged run's
+    seal.
 
     Args:
         definition: the report.
@@ -115,16 +116,17 @@ class Handover:
         self._plan_seal = self._run_seal = ""
 
     def plan(self, pushed: Any) -> RunPlan:
-        """Returns a pushed plan. Call this method first, because other records name the plan's seal.
+        """Returns a pushed plan. Call this method first, because other records contain the plan's seal.
 
         Raises:
-            DefinitionError: the definition has changed since.
-            IntegrityError: no task of this run sealed it. The other methods also raise this error.
+            DefinitionError: the definition has changed since the plan was sealed.
+            IntegrityError: no task of this run sealed the plan. The other methods raise this error for their own
+            records.
         """
         return self._open_plan(pushed)
 
     def run(self, pushed: Any) -> StagedRun:
-        """Returns a pushed run. In a task that does not open the plan, call this method first."""
+        """Returns a pushed run. If a task does not open the plan, it must call this method first."""
         run = self._sealer.open(RUN, StagedRun, pushed, chain=None)
         self._plan_seal, self._run_seal = pushed["chain"], pushed[SEAL]
         return run
@@ -134,13 +136,13 @@ class Handover:
         return self._open(PARTITION_GROUPS, tuple[DatePartition, ...], returned)
 
     def partitions(self, plan: RunPlan, cached: Any, returned: Any) -> tuple[StagedPartition, ...]:
-        """Returns all partitions of a run in order: cached partitions and those that the extract tasks returned."""
+        """Returns a run's cached partitions and the partitions that the extract tasks returned, in order."""
         groups = self._each(PARTITIONS, tuple[StagedPartition, ...], returned)
         groups.append(self._open(CACHED, tuple[StagedPartition, ...], cached))
         return merge_partitions(self._definition, plan, [partition for group in groups for partition in group])
 
     def summaries(self, run: StagedRun, returned: Any) -> tuple[StagedSummary, ...]:
-        """Returns the summaries of a run; none if it was already published and aggregate was skipped."""
+        """Returns the summaries of a run, or none if the run was already published and aggregate was skipped."""
         if run.layout.already_published:
             return ()
         return self._sealer.open(SUMMARIES, tuple[StagedSummary, ...], returned, chain=self._run_seal)
@@ -155,29 +157,29 @@ class Handover:
         return tuple(file for group in groups for file in group)
 
     def usages(self, *pushed: Any) -> tuple[TaskUsage, ...]:
-        """Returns the resource usage of each earlier task; a mapped task pushes a list."""
+        """Returns the resource usage of each earlier task. Each instance of a mapped task pushes its own."""
         return tuple(usage for values in pushed for usage in self._each(USAGE, TaskUsage, values))
 
     def damage(self, *pushed: Any) -> str:
-        """Returns the error of the first task that read a damaged object, or an empty string."""
+        """Returns the error message of the first task that read a damaged object, or an empty string."""
         return next((error for values in pushed for error in self._each(DAMAGE, str, values) if error), "")
 
     def request(self, pushed: Any) -> RunRequest:
-        """Returns the request of a pushed plan, even if the definition has changed since."""
+        """Returns the request of a pushed plan, even if the definition has changed since then."""
         return self._open_plan(pushed, any_version=True).request
 
     def published(self, pushed: Any) -> RunResult:
-        """Returns what publish pushed for notifications, even if the definition has changed since."""
+        """Returns the result that publish pushed for notifications, even if the definition has changed since then."""
         return self._sealer.open(PUBLISHED, RunResult, pushed, chain=self._plan_seal, any_version=True)
 
     def push_planned(self, planned: PlannedRun) -> list[dict[str, str]]:
-        """Pushes the plan and the cached partitions, and returns a sealed group for each extract task."""
+        """Pushes the plan and the cached partitions, and returns one sealed group for each extract task."""
         self._plan_seal = self._push(PLAN, planned.plan)
         self._push(CACHED, planned.cached)
         return [self._seal(PARTITION_GROUPS, group) for group in planned.groups]
 
     def push_laid_out(self, laid_out: LaidOutRun) -> list[dict[str, str]]:
-        """Pushes the staged run, and returns a sealed group for each render task."""
+        """Pushes the staged run and returns one sealed group of workbooks for each render task."""
         self._run_seal = self._push(RUN, laid_out.run)
         return [self._sealer.seal(WORKBOOK_GROUPS, group, chain=self._run_seal) for group in laid_out.groups]
 
@@ -186,22 +188,22 @@ class Handover:
         self._push(PUBLISHED, run)
 
     def seal_partitions(self, partitions: Sequence[StagedPartition]) -> dict[str, str]:
-        """Returns the return value of an extract task."""
+        """Seals the return value of an extract task."""
         return self._seal(PARTITIONS, partitions)
 
     def seal_summaries(self, summaries: Sequence[StagedSummary]) -> dict[str, str]:
-        """Returns the return value of aggregate."""
+        """Seals the return value of aggregate."""
         return self._sealer.seal(SUMMARIES, summaries, chain=self._run_seal)
 
     def seal_files(self, files: Sequence[RenderedFile]) -> dict[str, str]:
-        """Returns the return value of a render task."""
+        """Seals the return value of a render task."""
         return self._sealer.seal(FILES, files, chain=self._run_seal)
 
     @contextmanager
     def usage_pushed(
         self, stage: str, names: Sequence[str], statements: StatementLog | None = None
     ) -> Iterator[TaskMeter]:
-        """Measures a task, pushes its resource usage, and labels it on Airflow's pages with ``names``."""
+        """Measures a task, pushes its resource usage, and shows ``names`` as the task's label on Airflow's pages."""
         from quire.resource_usage import measure_task
 
         label = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
@@ -211,15 +213,15 @@ class Handover:
             self._push(USAGE, meter.usage())
 
     def push_skipped(self, stage: str, name: str) -> None:
-        """Pushes what publish reads from a task, before the task is skipped: Airflow cannot resolve a missing XCom."""
+        """Pushes the XComs of a skipped task, because publish reads them and Airflow cannot resolve missing XComs."""
         with self.damage_pushed(), self.usage_pushed(stage, [name]):
             pass
 
     @contextmanager
     def damage_pushed(self) -> Iterator[None]:
-        """Lets a task succeed after it read a damaged object, and pushes the error to publish, which repeats the run.
+        """Lets a task that reads a damaged object succeed, and pushes the error to publish, which repeats the run.
 
-        A single task can neither extract the partition again nor pass the new rows to its siblings.
+        A single task can neither extract the damaged partition again nor pass the new rows to the other tasks.
         """
         damage = ""
         try:
@@ -230,10 +232,10 @@ class Handover:
         self._push(DAMAGE, damage)
 
     def _each(self, purpose: str, kind: type[Record], pushed: Any, *, chain: str | None = None) -> list[Record]:
-        """Opens the records of a task, or of each instance of a mapped task; duplicates count once.
+        """Opens the records of a task or of each instance of a mapped task, without duplicates.
 
-        Airflow keeps XComs of mapped instances that existed only in an earlier attempt of the run. Their records name
-        another chain and are ignored.
+        Airflow keeps XComs of mapped instances that existed only in an earlier attempt of the run. This method ignores
+        the records of these instances, because they belong to another chain.
         """
         values = [pushed] if isinstance(pushed, dict) else pushed or ()
         if isinstance(values, str) or not isinstance(values, Iterable):
