@@ -1,4 +1,4 @@
-"""Parses the portal's API routes from its source, because importing the portal loads Airflow's API server."""
+"""Parses the API routes from the portal's source, because importing the portal would load Airflow's API server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def route_paths() -> Iterator[tuple[str, str]]:
 
 
 def _routers(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Yields the names and prefixes of a module's routers, except for those hidden from the description."""
+    """Yields the name and the prefix of each router in a module, except for routers hidden from the API description."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and isinstance(node.targets[0], ast.Name):
             keywords = {keyword.arg: keyword.value for keyword in node.value.keywords}

@@ -1,4 +1,4 @@
-"""``quire hooks install``, ``quire hooks check`` and ``quire check``: idempotent installs, and a line for each problem."""
+"""``quire hooks install`` is idempotent; ``quire hooks check`` and ``quire check`` report each problem in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store in memory and a portal with several users, shared by the tests; a test module may define its own portal."""
+"""Fixtures for a store in memory and a portal with several users; a test module may define its own portal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def portal(tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
-    """The portal with the events report; a request header names the user."""
+    """The portal with the events report; a request header contains the user's name."""
     events_report(tmp_path)
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
     return open_portal_of_many(lambda: store)

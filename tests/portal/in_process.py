@@ -1,4 +1,4 @@
-"""Runs the portal in this process with real routes and definitions; the test chooses the caller and the resources."""
+"""Runs the portal in this process with real routes and definitions; the test sets the caller and the resources."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ READ, EDIT, START = ("GET", None), ("PUT", None), ("POST", "RUN")
 
 @dataclass
 class Portal:
-    """The portal's app and its caller.
+    """The portal's app, and the caller of its routes.
 
     Args:
         app: the portal's app.
         host: the app that stands in for Airflow's API.
-        resources: the store, queues, caches and limits of the app.
+        resources: the app's store, queues, caches and limits.
         user: the caller's name.
         rights: the caller's permissions on every report.
-        max_pages: maximum pages of a collection of Airflow's API.
+        max_pages: the maximum number of pages to read from a collection in Airflow's API.
     """
 
     app: FastAPI
@@ -49,11 +49,11 @@ class Portal:
     max_pages: int = MAX_PAGES
 
     def use(self, **resources: Any) -> None:
-        """Replaces some of the resources."""
+        """Replaces some of the app's resources."""
         self.resources = replace(self.resources, **resources)
 
     def caller(self, user: str) -> access.Caller:
-        """Returns a caller with the portal's permissions."""
+        """Returns a caller who has the permissions in ``rights``."""
         api = AirflowApi(InProcessTransport(self.host, "token"), max_pages=self.max_pages)
         return access.Caller(
             user=SimpleAuthManagerUser(username=user, role="user"),
@@ -66,7 +66,7 @@ class Portal:
         return (method, getattr(entity, "name", None)) in self.rights
 
     def request(self, method: str, path: str, **sent: Any) -> httpx.Response:
-        """Returns the response to a request. Raises an error if the app fails after it has begun its response."""
+        """Sends a request and returns the response. Raises an error if the app fails after it has begun to respond."""
         return asyncio.run(self._request(method, path, **sent))
 
     async def _request(self, method: str, path: str, **sent: Any) -> httpx.Response:
@@ -97,7 +97,7 @@ def open_portal(open_store: Callable[[], Store], **resources: Any) -> Portal:
 
 
 def open_portal_of_many(open_store: Callable[[], Store], **resources: Any) -> Portal:
-    """Returns a portal that identifies callers by the header X-User; without the header, the caller is "ann"."""
+    """Returns a portal that identifies a caller by the header X-User; without the header, the caller is "ann"."""
     portal = open_portal(open_store, **resources)
 
     def caller(request: Request) -> access.Caller:
@@ -109,13 +109,13 @@ def open_portal_of_many(open_store: Callable[[], Store], **resources: Any) -> Po
 
 @cache
 def _cached_app() -> FastAPI:
-    """Returns the app, cached because creating its routes takes a second."""
+    """Returns the app, which is cached because creating its routes takes a second."""
     return create_app()
 
 
 @contextmanager
 def serve(app: Any, **options: Any) -> Iterator[str]:
-    """Serves an app with uvicorn, as Airflow does, and yields its URL."""
+    """Serves an app with uvicorn, like Airflow, and yields the app's URL."""
     running = uvicorn.Server(
         uvicorn.Config(app, port=0, loop="asyncio", lifespan="off", log_level="critical", **options)
     )

@@ -1,4 +1,4 @@
-"""Publishes runs of the events report without a source."""
+"""Publishes runs of the events report without reading from a source."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def manifest_of_run(run: str = "a" * 32, *, files: Mapping[str, bytes] = ONE_FIL
 def publish_run(
     store: Store, run: str = "a" * 32, *, files: Mapping[str, bytes] = ONE_FILE, **changes: Any
 ) -> Manifest:
-    """Stores the files and the manifest of a command-line run."""
+    """Stores the files and the manifest of a command-line run, and returns the manifest."""
     manifest = manifest_of_run(run, files=files, **changes)
     for file in manifest.files:
         store.put(file.key, files[file.name])

@@ -1,4 +1,4 @@
-"""Responses of the portal to invalid requests."""
+"""The portal's responses to invalid requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of reports with invalid definitions, for editors and for readers."""
+"""The pages that editors and readers see for a report whose definition is invalid."""
 
 from __future__ import annotations
 

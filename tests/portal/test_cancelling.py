@@ -1,4 +1,4 @@
-"""Canceling a run in the portal: Airflow ends the run's tasks, and the lease is released."""
+"""When a user cancels a run in the portal, Airflow ends the run's tasks, and the lease is released."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.portal.test_runs import RUNS, airflow_run
 
 
 def serve_run(portal: Portal, state: str) -> dict[str, Any]:
-    """Returns an Airflow run that the portal is allowed to change."""
+    """Serves an Airflow run that the portal is allowed to change, and returns the run."""
     run = airflow_run(1, state=state)
     portal.rights.add(("PUT", "RUN"))
 

@@ -1,4 +1,4 @@
-"""Command-line runs in run lists: which manifests are read, and the effect of an unreadable manifest."""
+"""Run lists include command-line runs; few manifests are read, and an unreadable manifest does not hide other runs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tests.portal.unreliable_stores import ObservedStore
 
 @pytest.fixture
 def store() -> ObservedStore:
-    """A store with a run that was not published from the command line."""
+    """A store that contains a run that was not published from the command line."""
     store = ObservedStore()
     publish_run(store, "f" * 31 + "0", run_id="events__x")
     return store
 
 
 def publish(store: Store, number: int) -> str:
-    """Publishes a command-line run; returns its ID."""
+    """Publishes a command-line run, and returns the run's ID."""
     return publish_run(store, f"{number:032x}").run_id
 
 
@@ -40,7 +40,7 @@ def list_ids(runs: CommandLineRuns, store: Store) -> list[str]:
 
 
 def unlisted(**limits: Any) -> CommandLineRuns:
-    """Returns command-line runs that are listed anew by each call."""
+    """Returns command-line runs whose list is not cached between calls."""
     return CommandLineRuns(listing_seconds=0, **limits)
 
 

@@ -1,4 +1,4 @@
-"""The default limit for date ranges is ten years, but never less than the report's window."""
+"""By default, a date range can have up to ten years, or as many days as the report's window if that is longer."""
 
 from __future__ import annotations
 

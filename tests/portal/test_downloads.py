@@ -1,4 +1,4 @@
-"""Downloads of complete, missing and damaged files: a damaged download never looks complete."""
+"""Complete, missing and damaged files are downloaded; a damaged download never appears complete."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_download_of_a_damaged_archive_closes_the_connection(
 
 
 def triggered_runs(portal: Portal) -> list[Any]:
-    """Returns a list that collects the conf of each run that the portal starts in Airflow."""
+    """Returns a list to which the conf of each run that the portal starts in Airflow is appended."""
     triggered = list[Any]()
     airflow = portal.host
 

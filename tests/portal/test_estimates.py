@@ -1,4 +1,4 @@
-"""Estimates with a real database and store: the objects they read, and their deadlines."""
+"""Estimates with a real database and a real store read few objects and meet their deadlines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LONG = 60.0
 
 
 class CountingStore(S3Store):
-    """A store that counts its requests."""
+    """A store that counts the requests to S3."""
 
     def __init__(self, store: S3Store) -> None:
         super().__init__(store.settings)
@@ -77,7 +77,7 @@ def test_estimate_blocked_by_a_lock_ends_at_its_deadline(
             other.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
             with pytest.raises(WorkUnavailableError, match="timed out"):
                 await queue.run("ann", work)
-        # by now, the thread has returned and has released the only slot and the connection
+        # the thread has returned by now, and has released the only slot and the connection
         longer = WorkQueue(slots=1, seconds=LONG)
         longer._slots, longer._threads = queue._slots, queue._threads
         assert (await longer.run("bob", work)).partitions == 10
@@ -111,7 +111,7 @@ def test_estimate_does_not_delete_a_damaged_record(
 def test_estimate_with_an_unresponsive_store_fails_soon(
     definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as hung:  # accepts connections but never responds
+    with socket.create_server(("127.0.0.1", 0)) as hung:  # a server that accepts connections but never responds
         store = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{hung.getsockname()[1]}"))
         work = estimation(definition, fresh_database, store, end="2013-01-10")
         ended = list[Exception]()
@@ -124,5 +124,5 @@ def test_estimate_with_an_unresponsive_store_fails_soon(
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        thread.join(45)  # the client of a run would wait 60 s per attempt, and retry
+        thread.join(45)  # a run's client would wait 60 s and then retry
         assert [type(error) for error in ended] == [StoreUnavailableError]

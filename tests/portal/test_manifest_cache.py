@@ -1,4 +1,4 @@
-"""The portal's manifest cache, which has a memory limit."""
+"""The portal's manifest cache stays within its memory limit."""
 
 from __future__ import annotations
 

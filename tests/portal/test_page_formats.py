@@ -1,4 +1,4 @@
-"""The format of ages and date ranges on pages."""
+"""How pages format ages and date ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Summaries on run pages: they use little memory, are prepared once and few at a time, and never break a page."""
+"""Summaries on run pages use little memory, are prepared only once and a few at a time, and never break a page."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SUMMARIES = [
 
 
 class User:
-    """An Airflow user with a name."""
+    """An Airflow user who has only a name."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -75,12 +75,12 @@ def preparations_of(
 
 @pytest.fixture
 def summaries() -> SummaryPreparations:
-    """Preparations that do not time out."""
+    """Summary preparations that do not time out."""
     return preparations_of()
 
 
 def publish(store: Store, *, rows: int = 3, run: str = "a" * 32) -> Manifest:
-    """Stores two summaries and the manifest of a command-line run that lists them."""
+    """Stores two summaries, and the manifest of a command-line run that lists both."""
     texts = pa.array([f"kind {number:09d}" for number in range(rows)])
     table = pa.table({"kind": texts, **dict.fromkeys(("events", "amount", "weight"), pa.array(range(rows)))})
     body = io.BytesIO()
@@ -108,7 +108,7 @@ async def prepared(
 
 
 class HeldBuilder:
-    """Builds tables; counts the active calls and blocks each until a test releases it."""
+    """Builds tables; counts the active calls, and blocks each call until a test releases it."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
@@ -142,7 +142,7 @@ def test_summaries_decode_only_first_rows_of_large_tables(definition: ReportDefi
     assert first.rows[0] == ["kind 000000000", "0", "0", "0"]
     assert (len(first.rows), first.total_rows, second.total_rows) == (page_tables.MAX_ROWS, ROWS, ROWS)
     assert f"first 1,000 of {ROWS:,}" in first.chart
-    assert pool.max_memory() < 16 * MEGABYTE  # a complete table would take 19 MB
+    assert pool.max_memory() < 16 * MEGABYTE  # a complete table would need 19 MB
 
 
 def test_summaries_cache_no_more_rows_than_the_page_shows(

@@ -1,4 +1,4 @@
-"""Request validation: it runs outside the event loop, one request per user at a time, without blocking other users."""
+"""Requests are validated outside the event loop, one per user at a time, without blocking other users."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_validate_request_runs_outside_the_event_loop(tmp_path: Path) -> None:
 
 
 class HeldChecks(WorkQueue):
-    """A queue of validations; those of every user except bob block until they are released."""
+    """A queue in which the validations of all users except bob block until a test releases them."""
 
     def __init__(self, *, wait: float) -> None:
         super().__init__("check", slots=2, seconds=LONG, wait=wait)
@@ -87,7 +87,7 @@ def hold_checks(portal: Portal, *, wait: float) -> HeldChecks:
 
 
 async def request(portal: Portal, user: str) -> httpx.Response:
-    """Returns the response to an invalid request."""
+    """Sends an invalid request and returns the response."""
     body = {"start": "2013-02-01", "end": "2013-01-31"}
     return await portal._request("POST", ESTIMATE, json=body, headers={"X-User": user})
 
@@ -105,7 +105,7 @@ def test_validate_request_of_one_user_does_not_block_others(portal: Portal) -> N
         first = asyncio.create_task(request(portal, "ann"))
         await until_held(checks, 1)
         flood = [asyncio.create_task(request(portal, "ann")) for _ in range(120)]
-        await asyncio.sleep(0.2)  # gives every validation that can start enough time to do so
+        await asyncio.sleep(0.2)  # long enough for every validation that can start to do so
         try:
             async with asyncio.timeout(LONG / 4):
                 other = await request(portal, UNHELD)

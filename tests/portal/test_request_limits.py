@@ -1,4 +1,4 @@
-"""Size limits for requests over real connections: oversized requests are not buffered and never reach the app."""
+"""Size limits for requests over real connections: an oversized request is not buffered and never reaches the app."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEGABYTE = b"x" * 1_000_000
 
 
 class Echo:
-    """An app that responds with the length of the request body."""
+    """An app that responds with the length of the request's body."""
 
     def __init__(self) -> None:
         self.bodies: list[int] = []
@@ -33,14 +33,14 @@ class Echo:
 
 @pytest.fixture(params=["h11", "httptools"])
 def server(request: pytest.FixtureRequest) -> Iterator[tuple[int, Echo]]:
-    """The port and the app of a server with the middleware, for each of uvicorn's parsers."""
+    """The port and the app of a server that uses the middleware; one server for each of uvicorn's parsers."""
     echo = Echo()
     with serve(RequestSizeLimits(echo, read_seconds=1.0), http=request.param) as url:
         yield int(url.rpartition(":")[2]), echo
 
 
 def exchange(port: int, request: bytes) -> bytes:
-    """Sends raw bytes, and returns the head and body of the response."""
+    """Sends raw bytes, and returns the response's head and body."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(request)
         return _read_answer(connection)

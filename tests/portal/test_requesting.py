@@ -1,4 +1,4 @@
-"""Limits for requests: quota, formats and rows; also, how the requests' estimates interact with the form's."""
+"""Requests have limits (quota, formats and rows), and their estimates do not interfere with those of the form."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ESTIMATE = "/api/reports/events/estimate"
 
 
 class Airflow:
-    """Airflow's active runs: the runs of other users, and runs that the portal starts."""
+    """A stand-in for Airflow, with runs that a test adds and runs that the portal starts."""
 
     def __init__(self, portal: Portal) -> None:
         self.runs: list[dict[str, Any]] = []
@@ -105,7 +105,7 @@ def test_request_over_the_quota_of_active_runs_returns_429(portal: Portal, airfl
     assert refused.json()["detail"] == (
         "You have 3 active runs; the limit is 3. Wait for a run to finish, or cancel one."
     )
-    # identical requests share the active run
+    # an identical request shares the active run
     again = portal.post(RUNS, json=DAYS)
     assert (again.status_code, again.json()["started"]) == (202, False)
     page = portal.post("/reports/events", data={**DAYS, "end": "2013-01-29", "formats": "xlsx"})
@@ -198,7 +198,7 @@ def test_request_over_the_row_limit_returns_422(
 
 
 class HeldEstimates(WorkQueue):
-    """A queue whose work is an estimate of one row. The first estimate blocks until a test releases or cancels it."""
+    """A queue whose estimates all return one row; the first estimate blocks until a test releases or cancels it."""
 
     def __init__(self) -> None:
         super().__init__()

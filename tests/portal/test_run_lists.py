@@ -1,4 +1,4 @@
-"""Run lists make few calls to Airflow's API, load one at a time per user, and stop when the client disconnects."""
+"""A run list makes few calls to Airflow's API and stops when the client disconnects; each user loads one at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REASONS = {"failure": "events: no table x", "failure_kind": "StatementError"}
 
 
 class Airflow:
-    """A stand-in for Airflow with failed runs, each of which has two failed tasks. Counts calls."""
+    """A stand-in for Airflow that counts calls; all of its runs have failed, each with two failed tasks."""
 
     def __init__(self, portal: Portal, count: int) -> None:
         self.runs = [
@@ -73,7 +73,7 @@ class Airflow:
 
 @pytest.fixture
 def portal(portal: Portal) -> Portal:
-    """The portal with a list queue that does not time out."""
+    """The portal, whose list queue does not time out."""
     use_queue(portal, slots=8, seconds=LONG, wait=LONG)
     return portal
 
@@ -123,7 +123,7 @@ def test_run_list_loads_tasks_that_the_bulk_query_missed(portal: Portal) -> None
     airflow = Airflow(portal, 60)
     portal.use(outcomes=RunOutcomes(max_task_pages=1))
     assert [run["error"] for run in listed(portal)] == [REASONS["failure"]] * 60
-    assert airflow.calls["tasks of one run"] == 10  # a page of results contains both tasks of 50 runs
+    assert airflow.calls["tasks of one run"] == 10  # a page of results contains the two failed tasks of 50 runs
 
 
 def test_run_lists_are_read_one_at_a_time_per_user(portal: Portal) -> None:

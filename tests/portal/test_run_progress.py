@@ -1,4 +1,4 @@
-"""The progress of an active run, read from the sealed records of its tasks."""
+"""The progress of an active run is read from the sealed records of its tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The identity of report requests, and common date ranges."""
+"""Which report requests are identical, and the common date ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run lists: command-line runs among Airflow's runs, and truncated values."""
+"""Run lists contain command-line runs among Airflow's runs, and truncate long values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def portal(definition: ReportDefinition, tmp_path: Path, store: MemoryStore, mon
 
 
 def airflow_runs(portal: Portal, runs: list[dict[str, Any]]) -> None:
-    """Serves runs as Airflow does, each with a failed task."""
+    """Serves runs like Airflow; each run has a failed task."""
 
     @portal.host.get("/api/v2/dags/{dag_id}/dagRuns")
     def list_runs(dag_id: str, limit: int, offset: int) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def test_run_list_includes_runs_of_the_command_line(
     portal: Portal, definition: ReportDefinition, store: MemoryStore, fresh_database: str
 ) -> None:
     fill_events(fresh_database)
-    run_id = f"cli__{'a' * 32}"  # made_at is in 2013, so this run is the oldest
+    run_id = f"cli__{'a' * 32}"  # this run is the oldest, because its made_at is in 2013
     session = session_of(fresh_database)
     run_report(definition, request_of(definition, run_id=run_id), session=session, store=store)
     run_report(definition, request_of(definition, end="2013-02-28", run_id="events__x"), session=session, store=store)

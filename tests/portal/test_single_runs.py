@@ -1,4 +1,4 @@
-"""Single runs: each user's requests take turns, so that many requests neither add threads nor block other users."""
+"""Each user's requests for single runs take turns, so many requests neither use many threads nor block other users."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OWN = f"{RUNS}/cli__{'a' * 32}"
 
 
 class Airflow:
-    """A stand-in for Airflow with one run, whose response blocks until a test releases it."""
+    """A stand-in for Airflow with one run; requests for the run block until a test releases them."""
 
     def __init__(self, portal: Portal) -> None:
         self.active = self.most = self.calls = 0

@@ -1,4 +1,4 @@
-"""Turns of coroutines: a thread that cannot be stopped holds its coroutine's turn and slot until the thread returns."""
+"""Coroutines take turns; a thread cannot be stopped, so it holds its coroutine's turn and slot until it returns."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_in_thread_after_the_turn_raises() -> None:
 
 
 async def enter(queue: TurnQueue, user: str) -> None:
-    """Enters as soon as a turn and a slot are free."""
+    """Takes a turn as soon as the turn and a slot are free."""
     while True:
         try:
             async with queue.turn(user):

@@ -1,4 +1,4 @@
-"""Runs that cannot be loaded or displayed: the list and the page still show all other runs."""
+"""If a run cannot be loaded or displayed, the list and the page still show all other runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def portal(tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) 
 
 
 def serve_runs(portal: Portal, served: list[dict[str, Any]], *, tasks: Sequence[dict[str, Any]] = ()) -> list[str]:
-    """Serves runs as Airflow does, each with the same tasks; returns the IDs of the runs whose tasks were requested."""
+    """Serves runs with the same tasks, like Airflow. Returns the IDs of the runs whose tasks are requested."""
     ids: list[str] = []
 
     @portal.host.get("/api/v2/dags/events/dagRuns")
@@ -82,7 +82,7 @@ def test_run_whose_view_fails_shows_a_message(portal: Portal, caplog: pytest.Log
 
 
 class BrokenManifests(ManifestCache):
-    """Manifests whose reads fail because of a bug."""
+    """Manifests that cannot be read because of a bug."""
 
     def read(self, store: Store, report: str, run_key: str) -> Manifest:
         """Raises an error."""

@@ -1,4 +1,4 @@
-"""The work queue: slots, one turn per user, and deadlines."""
+"""The work queue limits slots and deadlines, and gives each user one turn at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ZIP downloads: limited per user, per process, and in duration."""
+"""The number of ZIP downloads is limited for each user and each process; their duration is also limited."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.portal.unreliable_stores import StreamingStore
 
 LONG = 60.0
 RUN = "a" * 32
-FILE_BYTES = 48 * 1024 * 1024  # more than the sockets and middleware can buffer
+FILE_BYTES = 48 * 1024 * 1024  # more than the sockets and the middleware can buffer
 BLOCK_BYTES = 64 * 1024
 
 
@@ -58,7 +58,7 @@ def portal(tmp_path: Path, store: StreamingStore, file: RenderedFile, monkeypatc
 
 @pytest.fixture
 def archive(portal: Portal) -> Iterator[str]:
-    """The URL of the run's zip on a real server with Airflow's middleware; X-User names the caller."""
+    """The URL of the run's ZIP file on a real server with Airflow's middleware; the header X-User names the caller."""
     with serve(mounted(portal)) as address:
         yield f"{address}/quire/reports/events/published/{RUN}.zip"
 
@@ -71,7 +71,7 @@ def until(condition: Callable[[], Any]) -> None:
 
 
 def begin(stack: ExitStack, archive: str, user: str = "ann") -> httpx.Response:
-    """Starts a download without reading its body."""
+    """Starts a download without reading the body."""
     return stack.enter_context(httpx.stream("GET", archive, headers={"X-User": user}, timeout=LONG))
 
 
@@ -111,7 +111,7 @@ def test_transfer_of_an_idle_reader_ends(
         until(lambda: "the reader was too slow" in caplog.text and not store.streams)
         with pytest.raises(httpx.RemoteProtocolError):
             response.read()
-    assert httpx.get(archive, timeout=LONG).status_code == 200  # the slot is free again
+    assert httpx.get(archive, timeout=LONG).status_code == 200  # the only slot is free again
 
 
 def test_transfer_of_a_slow_reader_ends(portal: Portal, archive: str, store: StreamingStore) -> None:

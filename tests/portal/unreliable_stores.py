@@ -1,4 +1,4 @@
-"""Stores in memory whose reads fail, block or are observed."""
+"""Stores in memory whose reads can fail, block or be observed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONG = 60.0
 
 
 class HungStore(MemoryStore):
-    """A store whose listings block until a test releases them; afterwards, they are empty."""
+    """A store whose listings block until a test releases them, and are then empty."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,17 +20,17 @@ class HungStore(MemoryStore):
         self.released = threading.Event()
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Waits, and returns no object."""
+        """Waits until a test releases the listing, and returns no objects."""
         self.entered.append(prefix)
         self.released.wait(LONG)
         return iter(())
 
 
 class ObservedStore(MemoryStore):
-    """A store that calls a function before each read; the function may raise an error instead of the read.
+    """A store that calls a function before each read; an error that the function raises replaces the read.
 
     Args:
-        before_read: called with the object's key.
+        before_read: a function that receives the object's key.
     """
 
     def __init__(self, before_read: Callable[[str], object] = lambda key: None) -> None:
@@ -49,7 +49,7 @@ class ObservedStore(MemoryStore):
 
 
 class StreamingStore(MemoryStore):
-    """A store that knows which of its objects are being streamed."""
+    """A store that records which of its objects are being streamed."""
 
     def __init__(self) -> None:
         super().__init__()

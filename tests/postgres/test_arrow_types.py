@@ -1,4 +1,4 @@
-"""Storage of values of PostgreSQL types, including extreme values."""
+"""Values of PostgreSQL types, including extreme values, are stored in Arrow types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.events import ZONE, session_of
 
 
 def store(url: str, sql: str, *, timezone: str = ZONE) -> pa.Table:
-    """Returns a query's rows with their storage types."""
+    """Returns a query's rows in the types that storage uses."""
     with open_transaction(session_of(url, timezone=timezone)) as transaction:
         columns = transaction.columns(sql)
         batches = list(transaction.stream(sql, columns))
@@ -58,7 +58,7 @@ def store(url: str, sql: str, *, timezone: str = ZONE) -> pa.Table:
 def test_value_is_stored_with_arrow_type_or_as_printed(
     fresh_database: str, literal: str, kind: pa.DataType, value: Any
 ) -> None:
-    # A join keeps the type's modifier; UNION would lose it.
+    # A join preserves the type's modifier, which UNION would discard.
     sql = (
         f"SELECT value FROM (VALUES (1), (2)) n(n) LEFT JOIN LATERAL (SELECT {literal} AS value) v ON n = 1 ORDER BY n"
     )
@@ -91,7 +91,7 @@ def test_infinity_is_stored_as_integer_limit(fresh_database: str, kind: str, bit
     plus, minus, ides, null = table["value"].combine_chunks().view(bits).to_pylist()
     assert plus == (2**31 - 1 if bits == pa.int32() else 2**63 - 1)
     assert minus == (-(2**31) if bits == pa.int32() else -(2**63) + 1)
-    days = -735_160  # March 15 of the year -43, counted from 1970-01-01
+    days = -735_160  # days from 1970-01-01 to March 15 of the year -43
     assert ides == days or ides // 86_400_000_000 == days
     assert null is None
 

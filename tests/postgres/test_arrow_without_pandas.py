@@ -1,4 +1,4 @@
-"""Tasks never import pandas, but other code in the same process can."""
+"""Tasks never import pandas, but other code in the same process can import it."""
 
 from __future__ import annotations
 

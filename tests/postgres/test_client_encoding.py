@@ -1,4 +1,4 @@
-"""Values are quoted correctly even if other connections of the process have other client encodings."""
+"""Values are quoted correctly even if other connections in the same process have different client encodings."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from quire.report.sql_template import bind
 from tests.events import session_of
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
-ENCODINGS = ["GBK", "BIG5", "SJIS", "UHC"]  # in these encodings, the second byte of a character can be ASCII
+ENCODINGS = ["GBK", "BIG5", "SJIS", "UHC"]  # in these encodings, a character's second byte can be ASCII
 COUNT, BATCH = 10_000, 500
-# Most of these take three bytes in UTF-8, so if bytes are decoded in pairs, the last byte consumes the next character.
+# Most of these have three bytes in UTF-8, so a decoder of byte pairs would combine the third with the next character.
 LETTERS = "あ你誠表能ソ한글ｱ\uffee€\u3000éß¿½\U0001f600\u2019\u02bc\uff07"
 ATTACKS = [
     "'; SELECT 1 --",
@@ -39,9 +39,9 @@ ATTACKS = [
 
 @pytest.fixture(params=ENCODINGS)
 def other_connections(request: pytest.FixtureRequest, fresh_database: str) -> Iterator[None]:
-    """Opens a connection per driver with another client encoding.
+    """Opens a connection with each driver and a different client encoding.
 
-    libpq's global state reflects the latest connection.
+    libpq's global state comes from the most recent connection.
     """
     with psycopg.connect(fresh_database, client_encoding=request.param) as first:
         second = psycopg2.connect(fresh_database)

@@ -17,7 +17,7 @@ from quire.postgres.copy_text import BLOCK_BYTES
 from tests.postgres.test_arrow_types import store
 
 MARK = "\ufeff"  # a byte order mark at the start of a string
-# Many of the COPY format's special characters, mixed with any other characters.
+# The special characters of the COPY format, mixed with arbitrary other characters.
 TEXTS = st.text(
     st.sampled_from("\\Nnrtbfv\n\r\t\b\f\v.\"', " + MARK) | st.characters(codec="utf-8", exclude_characters="\0")
 )
@@ -45,7 +45,7 @@ def test_copy_text_values_longer_than_block_round_trip(fresh_database: str) -> N
     assert table["n"].num_chunks > 3
 
 
-# The interval covers the years from 4713 BC to 294246 and every part of a day.
+# These times cover the years from 4713 BC to 294246, and all parts of a day.
 INSTANTS = "SELECT TIMESTAMP '4713-01-02 00:00:00.5 BC' + n * interval '9 days 05:06:07.890123' * 1181 AS t"
 SERIES = " FROM generate_series(0, 9999) AS n"
 
@@ -100,7 +100,7 @@ def test_nan_next_to_unusual_times_raises_with_its_column(fresh_database: str) -
 
 @pytest.fixture
 def bytes_database(postgres_server: PostgresServer) -> Iterator[str]:
-    """A database with the encoding SQL_ASCII, which accepts any bytes."""
+    """A database whose encoding, SQL_ASCII, accepts any bytes."""
     with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
         connection.execute("CREATE DATABASE bytes ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
     yield postgres_server.url("bytes")

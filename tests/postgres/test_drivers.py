@@ -1,4 +1,4 @@
-"""psycopg2 reads and psycopg 3 writes; a process imports only the driver that it needs."""
+"""Quire reads with psycopg2 and writes with psycopg 3; a process imports only the driver that it needs."""
 
 from __future__ import annotations
 

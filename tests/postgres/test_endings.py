@@ -1,4 +1,4 @@
-"""When a reading task ends, for any reason, its query ends within two seconds and its rows are discarded."""
+"""When a task that reads rows ends for any reason, its query ends within two seconds and its rows are discarded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from quire.stages.plan import plan_partitions
 from tests.events import events_report, fill_events, request_of, session_of
 
 SECONDS = 2.0
-# SILENT runs for minutes without sending rows; SENDING sends rows for minutes.
+# SILENT sends no rows for minutes; SENDING sends rows for minutes.
 SILENT = "SELECT id, at, kind, amount, weight, note FROM events, (SELECT pg_sleep(600)) s"
 SENDING = (
     "SELECT n AS id, %(start)s + n * interval '1 ms' AS at, md5(n::text) AS kind, 1::numeric(12,2) AS amount, "
@@ -51,7 +51,7 @@ run_report(
 
 
 def queries(url: str) -> list[tuple[int, str]]:
-    """Returns the extracts that PostgreSQL is executing."""
+    """Returns the extract queries that PostgreSQL is executing."""
     with psycopg.connect(url) as connection:
         return connection.execute(
             "SELECT pid, application_name FROM pg_stat_activity WHERE datname = current_database() "
@@ -98,7 +98,7 @@ def test_killed_task_ends_its_query(
 
 
 def terminate_backend(url: str) -> None:
-    """Terminates the extract's backend, as an administrator or a network failure would."""
+    """Terminates the extract's PostgreSQL backend, as an administrator could."""
     wait_until(lambda: bool(queries(url)), seconds=30)
     time.sleep(0.3)
     with psycopg.connect(url, autocommit=True) as connection:
@@ -152,7 +152,8 @@ def test_aborted_upload_ends_the_query(tmp_path: Path, fresh_database: str, buck
         extract(tmp_path, fresh_database, bucket)
     thread.join()
     assert wait_until(lambda: not queries(fresh_database), seconds=SECONDS)
-    assert caught.value.partition == "2013-01"  # this reference keeps the traceback's frames alive until here
+    # until here, the reference to the error keeps the traceback's frames alive
+    assert caught.value.partition == "2013-01"
     assert [entry.key for entry in bucket.list("")] == []
 
 

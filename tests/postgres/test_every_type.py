@@ -1,4 +1,4 @@
-"""Storage of every built-in type and several user-defined types, with NULL and unusual values of each type."""
+"""Every built-in type and several user-defined types are stored, with NULL and unusual values of each type."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DIRECT = {
     "timestamp without time zone": pa.timestamp("us"),
     "timestamp with time zone": pa.timestamp("us", tz="UTC"),
 }
-# The built-in types that are stored as text, with input values.
+# The built-in types that are stored as text, with input values for each type.
 PRINTED = {
     "numeric": ["NaN", "Infinity", "-Infinity", "0.000", "-0", "1e-1000", "9" * 400, "1.10"],
     "numeric(5,-2)": ["12345", "-99999", "49"],
@@ -50,7 +50,7 @@ PRINTED = {
     "json": ["null", '{"b":1, "a" : [1,2,{}], "b":2}', '"\\u00e9\\u0001"', "1e400", ""],
     "jsonb": ["null", '{"b":1, "a" : [1,2,{}], "b":2}', '"\\u00e9\\u0001"', "1e400"],
     "jsonpath": ["$.a[*] ? (@ > 1)", "strict $"],
-    "xml": [],  # this server was built without xml
+    "xml": [],  # this server was built without support for xml
     "inet": ["127.0.0.1", "10.0.0.0/8", "::1", "fe80::1/64", "::ffff:1.2.3.4"],
     "cidr": ["127.0.0.1/32", "10.0.0.0/8", "::/0"],
     "macaddr": ["08:00:2b:01:02:03"],
@@ -87,7 +87,7 @@ PRINTED = {
     "regdictionary": ["simple"],
     "refcursor": ["", "c"],
     "aclitem": ["=r/postgres"],
-    "gtsvector": [],  # PostgreSQL accepts no input values for this type or the next six
+    "gtsvector": [],  # PostgreSQL accepts no input for this type and the next six types
     "pg_node_tree": [],
     "pg_ndistinct": [],
     "pg_dependencies": [],
@@ -114,7 +114,7 @@ PRINTED = {
     "timestamp with time zone[]": ["{infinity,2013-03-10 02:30-05}"],
     "jsonb[]": ['{"{\\"a\\": 1}"}'],
 }  # fmt: skip
-# User-defined types and extension types, keyed by the statements that create them.
+# User-defined types and types from extensions, keyed by the statements that create them.
 USER_DEFINED = {
     "CREATE TYPE mood AS ENUM ('sad', 'it''s ok', '')": {"mood": ["sad", "it's ok", ""], "mood[]": ["{sad,NULL}"]},
     "CREATE TYPE spot AS (x int, label text)": {"spot": ["(1,)", '(,"a,b")', "(,)"], "spot[]": ['{"(1,a)"}']},
@@ -129,7 +129,7 @@ USER_DEFINED = {
     "CREATE TYPE tag AS (t text); CREATE FUNCTION loud(tag) RETURNS text IMMUTABLE LANGUAGE SQL RETURN 'other'; "
     "CREATE CAST (tag AS text) WITH FUNCTION loud(tag)": {"tag": ["(a)"], "tag[]": ["{(a)}"]},
     "CREATE EXTENSION seg": {"seg": ["1.50 .. 2"]},
-    # a type named like a built-in type
+    # a type with the name of a built-in type
     "CREATE SCHEMA s0; CREATE TYPE s0.\"date\" AS ENUM ('today')": {'s0."date"': ["today"]},
     'CREATE SCHEMA s1; CREATE TYPE s1."int4" AS (a int)': {'s1."int4"': ["(1)"]},
     "CREATE SCHEMA s2; CREATE TYPE s2.\"numeric\" AS ENUM ('one')": {'s2."numeric"': ["one"]},
@@ -139,14 +139,14 @@ USER_DEFINED = {
 
 @pytest.fixture(scope="module")
 def database(postgres_server: PostgresServer) -> Iterator[str]:
-    """The URL of a database that the tests of all types share."""
+    """The URL of a database that all tests in this module share."""
     postgres_server.create_database("types")
     yield postgres_server.url("types")
     postgres_server.drop_database("types")
 
 
 def psql(url: str, sql: str) -> list[str | None]:
-    """Returns a query's only column as psql prints it, with each type's output function."""
+    """Returns a query's only column as psql prints it, that is, formatted by the type's output function."""
     command = [str(PSQL), "--no-psqlrc", "--no-align", "--tuples-only", "--record-separator-zero", "--pset=null=\x01"]
     settings = {"PGCLIENTENCODING": "UTF8", "PGTZ": "America/New_York", "LC_ALL": "C.UTF-8"}
     printed = subprocess.run([*command, "--command", sql, url], capture_output=True, env=settings, check=True).stdout
@@ -154,9 +154,9 @@ def psql(url: str, sql: str) -> list[str | None]:
 
 
 def fill(url: str, kind: str, values: list[str], *, before: str = "") -> None:
-    """Creates a table ``t`` with the values and a NULL in one column."""
+    """Creates a table ``t`` whose only column contains the values and a NULL."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("SET TimeZone = 'America/New_York'")  # the time zone affects how values are printed
+        connection.execute("SET TimeZone = 'America/New_York'")  # the time zone affects how PostgreSQL prints values
         connection.execute("DROP TABLE IF EXISTS t")
         connection.execute(before)
         connection.execute(f"CREATE TABLE t (n serial, value {kind})")

@@ -1,4 +1,4 @@
-"""A connection that is lost during COPY, through a reset or silently, raises a transient error."""
+"""If a connection is lost during COPY, by a reset or silently, a transient error is raised."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.events import events_report, fill_events, request_of, session_of
 from tests.postgres.test_endings import RANGE, SENDING, queries, wait_until
 from tests.relay import FAR, Relay
 
-SECONDS_TO_NOTICE = 60  # twice the 30 s that the connection's settings allow
+SECONDS_TO_NOTICE = 60  # twice the 30 s after which the connection's settings detect the loss
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def relay(fresh_database: str) -> Iterator[Relay]:
 
 
 def far(url: str, relay: Relay) -> str:
-    """Returns the database URL that goes through the relay."""
+    """Returns the database URL for connections through the relay."""
     place = urlsplit(url)
     return place._replace(netloc=f"{place.netloc.rpartition('@')[0]}@{FAR}:{relay.port}").geturl()
 
 
 @contextmanager
 def unreachable(address: str) -> Iterator[None]:
-    """Drops every packet to one of this machine's addresses."""
+    """Drops every packet that is sent to one of this machine's addresses."""
     route = ["blackhole", f"{address}/32", "table", "local", "metric", "0"]
     subprocess.run(["ip", "route", "add", *route], check=True)
     try:

@@ -1,4 +1,4 @@
-"""Errors for rejected queries state the file and line, PostgreSQL's hint, and the missing privilege."""
+"""If PostgreSQL rejects a query, the error states the file and line, PostgreSQL's hint and any missing privilege."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scripts reader_role.sql and harden_database.sql: the reader's privileges, and their effect on other roles."""
+"""The scripts reader_role.sql and harden_database.sql grant the reader few privileges; other roles keep working."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from quire.postgres import open_transaction
 from tests.events import fill_events, session_of
 from tests.postgres.tracking.tables import run_sql
 
-# The privileges of all roles except the reader: on schemas, relations, functions and the database, and default
+# The privileges of all roles except the reader on schemas, relations, functions and the database, and their default
 # privileges.
 OTHER_PRIVILEGES = f"""
 SELECT kind, name, acl FROM (
@@ -38,7 +38,7 @@ def psql(url: str, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def reader_url(postgres_server: PostgresServer, fresh_database: str) -> str:
-    """The reader's URL for a hardened database with events, a private table, and a table created after the role."""
+    """The reader's URL for a hardened database with events, a private table, and a table created after the reader."""
     fill_events(fresh_database)
     with psycopg.connect(fresh_database, autocommit=True) as owner:
         for _ in range(2):  # the scripts are idempotent
@@ -51,7 +51,7 @@ def reader_url(postgres_server: PostgresServer, fresh_database: str) -> str:
 
 @pytest.fixture
 def application_url(postgres_server: PostgresServer, fresh_database: str) -> Iterator[str]:
-    """The URL of another application, whose role has no explicit privileges."""
+    """The URL for another application, whose role has no explicit privileges."""
     name = f"application_{uuid.uuid4().hex}"
     run_sql(fresh_database, f"CREATE ROLE {name} LOGIN PASSWORD 'application'")
     yield postgres_server.url(fresh_database.rpartition("/")[2], user=name, password="application")
@@ -125,13 +125,13 @@ def test_reader_role_script_warns_of_other_members_and_privileges(
     fresh_database: str, before: str, warnings: list[str]
 ) -> None:
     notices: list[str] = []
-    with psycopg.connect(fresh_database) as owner:  # roles outlive the database, so the transaction is rolled back
+    with psycopg.connect(fresh_database) as owner:  # the transaction is rolled back, because roles outlive the database
         owner.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
         owner.execute(f"CREATE ROLE planter CREATEROLE; {before}")
         script = reader_role_statements().replace(READER, "planted_reader")
         owner.execute(script.encode())
         assert [warning in notice for warning, notice in zip(warnings, notices, strict=True)] == [True] * len(warnings)
-        if "FROM planter" in "".join(notices):  # the suggested command fixes what the warning reports
+        if "FROM planter" in "".join(notices):  # the command that the warning suggests solves the problem
             owner.execute("REVOKE planted_reader FROM planter")
             notices.clear()
             owner.execute(script.encode())
@@ -212,7 +212,7 @@ def test_reader_cannot_write_even_with_changed_settings(reader_url: str, stateme
 
 
 def test_reader_role_script_runs_without_superuser(postgres_server: PostgresServer, fresh_database: str) -> None:
-    """On managed servers, the initial role can create other roles but is not a superuser."""
+    """On a managed server, the initial role can create other roles, but it is not a superuser."""
     database = fresh_database.rpartition("/")[2]
     scripts = [text.replace(READER, "shop_reader") for text in (reader_role_statements(), HARDENING.read_text())]
     with psycopg.connect(postgres_server.url(), autocommit=True) as admin:

@@ -1,4 +1,4 @@
-"""The reader thread ends whenever its consumer stops, and never blocks the consumer."""
+"""The reader thread ends when its consumer stops for any reason, and never blocks the consumer."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_reader_closed_early_ends_immediately(count: int, then_wait: bool) -> No
     with closing(line.read(items, then_wait=then_wait)) as reader:
         assert [next(reader) for _ in range(count)] == list(range(count))
     assert time.monotonic() - started < 5
-    assert line.hung_up.is_set() == (count > 0)  # without items, the thread never starts
+    assert line.hung_up.is_set() == (count > 0)  # the thread starts only if there are items
     assert readers() == []
 
 
@@ -129,6 +129,6 @@ def test_reader_yields_buffered_items_after_deadline() -> None:
     with closing(past) as reader:
         received = []
         for number in reader:
-            time.sleep(0.01)  # makes the consumer slower than the deadline
+            time.sleep(0.01)  # makes the consumer take longer than the deadline
             received.append(number)
     assert received == list(range(5))

@@ -1,4 +1,4 @@
-"""Warnings about schemas on a reader's search_path in which other roles can create objects that a query would use."""
+"""Warnings about schemas on a reader's search_path where other roles can create objects that a query would use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def database(fresh_database: str) -> str:
 
 @pytest.fixture
 def reader(postgres_server: PostgresServer, database: str) -> Iterator[str]:
-    """The reader's URL. Resets the role's settings after each test, because roles outlive databases."""
+    """The reader's URL. The role's settings are reset after each test, because roles outlive databases."""
     yield login(postgres_server, database, READER)
     run_sql(database, f"ALTER ROLE {READER} RESET search_path")
 

@@ -1,4 +1,4 @@
-"""Quire's settings for reading and printing values override all others: connection, role, database and query."""
+"""Quire's settings for reading and printing values override those of the connection, role, database and query."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SELECT date '2013-02-21' AS d, timestamp '2013-02-21 03:04:05.5' AS t, timestamp
 
 
 def rows_of(transaction: SourceTransaction, query: str = QUERY) -> list[dict[str, Any]]:
-    """Returns the rows of a query, read into Arrow."""
+    """Returns a query's rows, which are read into Arrow."""
     columns = transaction.columns(query)
     return [row for batch in transaction.stream(query, columns) for row in batch.to_pylist()]
 

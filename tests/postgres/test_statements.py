@@ -1,4 +1,4 @@
-"""Statements: their memory use, their log without values, and typed NULL parameters."""
+"""Statements use little memory and have typed NULL parameters, and the log omits their values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quire.resource_usage import StatementLog
 from tests.events import session_of
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
-MAX_GROWTH_MB = 30  # for a few copies of 1 MB of text; a backtracking regular expression took 170 MB
+MAX_GROWTH_MB = 30  # enough for a few copies of 1 MB of text; a backtracking regular expression needed 170 MB
 MEASURE = """
 import resource
 from quire.report.sql_template import bind, normalize

@@ -1,4 +1,4 @@
-"""The source transaction: read-only, limited in time, and ended on the server when the client ends it."""
+"""The source transaction is read-only, has a time limit, and ends on the server when the client ends it."""
 
 from __future__ import annotations
 

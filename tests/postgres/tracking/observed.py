@@ -1,4 +1,4 @@
-"""Transactions that let a test observe their queries, or act before or after one of them."""
+"""Transactions that let a test observe queries, or act before or after a query."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def observed_session(
 
     Args:
         session: the session.
-        after_query: receives each of Quire's own queries and its rows.
-        before_stream: receives the transaction before it streams rows for the first time.
+        after_query: a function that receives each of Quire's own queries and its rows.
+        before_stream: a function that receives the transaction before it first streams rows.
     """
 
     class ObservedTransaction(SourceTransaction):
@@ -45,5 +45,5 @@ def observed_session(
 
 
 def reads_tokens(sql: str) -> bool:
-    """Returns whether a query reads the freshness tokens of partitions."""
+    """Returns whether a query reads freshness tokens."""
     return "FROM quire.readable_changes" in sql

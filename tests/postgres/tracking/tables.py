@@ -1,4 +1,4 @@
-"""Tracked tables for tests: their definition, their freshness tokens, and the partitions that a change makes stale."""
+"""Helpers for tracked tables: a report, the freshness tokens, and the partitions that a change makes stale."""
 
 from __future__ import annotations
 
@@ -56,17 +56,17 @@ def tracked_report(include: Path, *, tables: Sequence[Any] = (EVENTS,), **change
 def tokens(
     definition: ReportDefinition, url: str, start: str = "2013-01-01", end: str = "2013-03-31", *, zone: str = ZONE
 ) -> dict[str, str]:
-    """Returns the freshness token of each partition in a range, keyed by partition."""
+    """Returns the freshness token of each partition in a date range, keyed by the partition's key."""
     partitions = DateRange.parse(start, end, zone).partitions(definition.partition)
     with open_transaction(session_of(url, timezone=zone)) as transaction:
         return tracked_tokens(definition, partitions, transaction=transaction)
 
 
 def stale(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Returns the keys of the partitions whose tokens differ."""
+    """Returns the keys of the partitions whose tokens have changed."""
     return [key for key, token in before.items() if token != after[key]]
 
 
 def objects(url: str) -> list[tuple[Any, ...]]:
-    """Returns all objects in a database with their privileges."""
+    """Returns all objects in a database, with their privileges."""
     return ask(url, OBJECTS)

@@ -1,4 +1,4 @@
-"""The commands ``quire track``, ``untrack`` and ``check``."""
+"""The commands ``quire track``, ``quire untrack`` and ``quire check``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN = ("run", "events", "--start", "2013-01-01", "--end", "2013-03-31", "--json"
 def environment(
     tmp_path: Path, postgres_server: PostgresServer, fresh_database: str, quire_environment: dict[str, str]
 ) -> dict[str, str]:
-    """The connections of a reader and an owner to a database with the events."""
+    """An environment with connections for a reader and an owner to a database with the events."""
     fill_events(fresh_database)
     run_sql(fresh_database, reader_role_statements(), f"ALTER ROLE {READER} PASSWORD 'reader'")
     tracked_report(tmp_path, tables=[EVENTS])

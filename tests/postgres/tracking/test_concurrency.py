@@ -1,4 +1,4 @@
-"""Concurrent writers, compaction and runs: none waits, no change is missed, and equal tokens imply equal rows."""
+"""Concurrent writers, compaction and runs do not wait; no change is missed, and equal tokens imply equal rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.postgres.tracking.observed import observed_session
 from tests.postgres.tracking.tables import PARTITIONED, ask, run_sql, tokens, tracked_report
 
 WRITERS, SECONDS, ROUNDS = 3, 4, 3
-MAX_PAUSE = 0.3  # long enough that some tokens stay unchanged between readings
+MAX_PAUSE = 0.3  # long enough that some tokens do not change between two reads
 Rows = list[tuple[int, str, str | None]]
 
 
@@ -46,7 +46,7 @@ def database(fresh_database: str) -> str:
 
 @pytest.fixture
 def report(tmp_path: Path, database: str) -> ReportDefinition:
-    definition = tracked_report(tmp_path, partition="week")  # long partitions would hide missed changes
+    definition = tracked_report(tmp_path, partition="week")  # longer partitions would hide missed changes
     track(definition, database)
     return definition
 
@@ -103,14 +103,14 @@ def _weeks(definition: ReportDefinition) -> list[DatePartition]:
 
 
 class Ledger:
-    """Records the rows of the database for each freshness token, from the snapshot in which the token was read."""
+    """Records the rows for each freshness token, from the snapshot in which the token was read."""
 
     def __init__(self, definition: ReportDefinition, url: str) -> None:
         self._definition, self._url, self._weeks = definition, url, _weeks(definition)
         self.rows: dict[tuple[str, str], Rows] = {}
 
     def record(self, part: DatePartition, token: str, transaction: SourceTransaction) -> None:
-        """Records the rows in a transaction's snapshot, and checks that equal tokens imply equal rows."""
+        """Records a partition's rows in a transaction's snapshot, and checks that equal tokens imply equal rows."""
         rows = transaction.fetch(
             "SELECT id, at, amount::text AS amount FROM events "
             f"WHERE at >= '{part.starts_at}' AND at < '{part.stops_at}'"
@@ -119,12 +119,12 @@ class Ledger:
         assert self.rows.setdefault((part.key, token), visible) == visible
 
     def read_tokens(self) -> dict[str, str]:
-        """Reads and records all tokens."""
+        """Reads and records the tokens of all partitions."""
         with open_transaction(session_of(self._url)) as transaction:
             return self.record_all(transaction)
 
     def record_all(self, transaction: SourceTransaction) -> dict[str, str]:
-        """Records the tokens and rows of all partitions in a transaction's snapshot."""
+        """Records the tokens and rows of all partitions, as read in a transaction's snapshot."""
         tokens_by_key = tracked_tokens(self._definition, self._weeks, transaction=transaction)
         for part in self._weeks:
             self.record(part, tokens_by_key[part.key], transaction)
@@ -138,7 +138,7 @@ def stored_rows(store: S3Store, staged: StagedPartition) -> Rows:
 
 
 def change(rng: random.Random, connection: psycopg.Connection) -> None:
-    """Makes one random change. Skips rows that another writer has locked."""
+    """Makes one random change. Rows that another writer has locked are skipped."""
     timestamp = f"2013-0{rng.randint(1, 3)}-{rng.randint(1, 28):02d} {rng.randint(0, 23):02d}:30"
     some = "(SELECT id FROM events ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED)"
     leaf = rng.choice(("events_new_a", "events_new_b"))
@@ -159,7 +159,7 @@ def change(rng: random.Random, connection: psycopg.Connection) -> None:
 
 
 def write(url: str, seed: int) -> None:
-    """Writes rows in long transactions, some of which are rolled back."""
+    """Writes rows in long transactions; some transactions are rolled back."""
     rng = random.Random(seed)  # noqa: S311 - a fixed sequence
     with psycopg.connect(url) as connection:
         connection.execute("SET lock_timeout = '300ms'")

@@ -1,4 +1,4 @@
-"""``quire check`` reports tables that a query reads but the definition does not list, and untracked tables."""
+"""``quire check`` reports untracked tables, and tables that a query reads but the definition does not list."""
 
 from __future__ import annotations
 

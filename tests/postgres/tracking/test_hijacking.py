@@ -1,4 +1,4 @@
-"""Attacks by a role that can create objects in ``public`` or write to a tracked table: no other role runs its code."""
+"""No role runs the code of an attacker who can create objects in ``public`` or write to a tracked table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CREATE TABLE orders (
 
 @pytest.fixture
 def urls(postgres_server: PostgresServer, fresh_database: str) -> dict[str, str]:
-    """The URLs of a non-superuser owner, a reader, a writer, and an attacker who has planted code."""
+    """The URLs for an owner who is not a superuser, a reader, a writer, and an attacker who has planted code."""
     fill_events(fresh_database)
     run_sql(
         fresh_database,
@@ -85,7 +85,7 @@ def test_planted_functions_never_run_as_webhook_writer(tmp_path: Path, urls: dic
     for number, body in enumerate(
         (
             body_of("a", 0, customer="Ann"),
-            body_of("b", 0, status="late"),  # stored until an event sets its customer
+            body_of("b", 0, status="late"),  # the webhook stores this event until another event sets the customer
             body_of("b", 1, customer="Bob"),
             body_of("a", 2, kind="order.deleted"),
         )
@@ -113,7 +113,7 @@ def test_writer_cannot_make_trigger_run_its_code(tmp_path: Path, urls: dict[str,
         ):
             attacker.execute(statement)
     run_sql(
-        urls["admin"],  # the administrator applies rows as a subscription does
+        urls["admin"],  # the administrator applies rows like a subscription
         "SET session_replication_role = replica; SET search_path = public, pg_catalog; "
         "INSERT INTO public.events (id, at) VALUES (11, '2013-03-03')",
     )

@@ -1,4 +1,4 @@
-"""All locks of ``track`` and ``untrack`` share one time limit; locks that block writers are acquired last."""
+"""``track`` and ``untrack`` have one time limit for all locks, and acquire locks that block writers last."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.events import fill_events
 from tests.postgres.tracking.tables import EVENTS, ask, run_sql, tracked_report
 
 LIMIT_SECONDS = 2
-PAUSE_SECONDS = 1.5  # one pause is shorter than the limit; two pauses are longer
+PAUSE_SECONDS = 1.5  # one pause is shorter than the time limit, but two are longer
 TABLES = ("events", "kinds", "notes")
 TRIGGERS = "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'quire%'"
 
@@ -64,7 +64,7 @@ def test_untrack_waiting_for_log_reader_blocks_no_writer(report: ReportDefinitio
 
 
 def test_untrack_last_report_waits_for_running_statement(report: ReportDefinition, fresh_database: str) -> None:
-    """The statement's trigger writes to the log when the statement ends, so locking the log earlier would deadlock."""
+    """The statement's trigger writes to the log when the statement ends, so locking the log first would deadlock."""
     track(report, fresh_database)
     slow = "INSERT INTO kinds SELECT 'slow' FROM pg_sleep(2)"
     with ThreadPoolExecutor() as pool:

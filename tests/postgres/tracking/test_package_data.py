@@ -1,4 +1,4 @@
-"""The package contains the SQL files that it executes, even without the clone, as in a custom Airflow deployment."""
+"""The package contains the SQL files that it executes, so it needs no clone, as in a custom Airflow deployment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wheel and plugins/ contain the SQL files, so tracking and webhooks work without a clone."""
+"""The wheel and the folder plugins/ contain the SQL files, so tracking and webhooks work without a clone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ print(install_tables(find_webhook(include, "orders"), writer_url=url, owner_url=
 
 @pytest.fixture(params=["wheel", "plugins"])
 def package(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A folder that contains only the package, copied from a wheel or from plugins/."""
+    """A folder that contains only the package, from a wheel or from plugins/."""
     folder = tmp_path / "elsewhere"
     if request.param == "plugins":
         shutil.copytree(CLONE / "plugins", folder, ignore=shutil.ignore_patterns("__pycache__"))

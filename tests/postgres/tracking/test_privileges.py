@@ -1,4 +1,4 @@
-"""Writers and readers need no privileges on the change log, and owners need not be superusers."""
+"""Writers and readers need no privileges on the change log, and an owner need not be a superuser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def database(fresh_database: str) -> str:
 
 
 def login(server: PostgresServer, url: str, role: str) -> str:
-    """Allows a role to log in and returns its URL. Roles outlive databases, so all tests use the same password."""
+    """Allows a role to log in, and returns its URL. Roles outlive databases, so every test uses the same password."""
     run_sql(
         url,
         f"DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
@@ -40,7 +40,7 @@ def test_writer_without_log_privileges_is_logged_but_cannot_access_log(
     before = tokens(definition, database)
     run_sql(
         writer,
-        "CREATE TEMPORARY TABLE pg_attribute (attrelid oid)",  # shadows the catalog unless search_path is set
+        "CREATE TEMPORARY TABLE pg_attribute (attrelid oid)",  # shadows the system catalog unless search_path is set
         "SET search_path = pg_temp; UPDATE public.events SET amount = 7 WHERE id = 1",
         "DELETE FROM public.events_old",
     )

@@ -1,4 +1,4 @@
-"""Rows that a subscription applies are logged, although logical replication fires no statement triggers."""
+"""Rows that a subscription applies are logged, although logical replication does not fire statement triggers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TABLES = ("events", "events_old", "events_new_a", "events_new_b")
 
 @pytest.fixture
 def server(servers: None, tmp_path: Path) -> Iterator[PostgresServer]:
-    """A separate server, because publishing requires a restart."""
+    """A separate server, because publishing requires a setting that only a restart changes."""
     server = PostgresServer(tmp_path / "postgresql", password="secret", fast=True)
     try:
         server.start()
@@ -39,7 +39,8 @@ def subscribe(server: PostgresServer) -> None:
         server.url("publisher"),
         *(f"ALTER TABLE {table} REPLICA IDENTITY FULL" for table in TABLES),
         "CREATE PUBLICATION p FOR TABLE events WITH (publish_via_partition_root)",
-        "SELECT pg_create_logical_replication_slot('s', 'pgoutput')",  # CREATE SUBSCRIPTION would wait for itself
+        # CREATE SUBSCRIPTION cannot create the slot, because it would wait for its own transaction
+        "SELECT pg_create_logical_replication_slot('s', 'pgoutput')",
     )
     run_sql(
         server.url("subscriber"),
@@ -58,7 +59,7 @@ def wait(url: str, condition: str) -> None:
 
 
 def wait_until_same(publisher: str, subscriber: str) -> None:
-    """Waits until both servers have the same rows, whose log records commit in the same transaction."""
+    """Waits until both servers have the same rows. The subscriber logs rows in the transaction that applies them."""
     deadline = time.monotonic() + SECONDS
     while ask(publisher, ROWS) != ask(subscriber, ROWS):
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""Runs of tracked reports: they read changed partitions again, and reject rows that do not match their token."""
+"""Runs of tracked reports read changed partitions again, and reject rows that do not match their token."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.postgres.tracking.observed import observed_session, reads_tokens
 from tests.postgres.tracking.tables import EVENTS, PARTITIONED, run_sql, tracked_report
 
 ALL = ["2013-01", "2013-02", "2013-03"]
-DAY_EDGE = re.compile(r"'\d{4}-\d\d-\d\d \d\d:00:00'")  # a bound of a partition in the query for tokens
+DAY_EDGE = re.compile(r"'\d{4}-\d\d-\d\d \d\d:00:00'")  # a partition's bound in the query for tokens
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_run_detects_change_that_commits_late(report: ReportDefinition, database
 def staged(
     definition: ReportDefinition, url: str, store: S3Store, *, session: SourceSession | None = None
 ) -> tuple[StagedPartition, ...]:
-    """Plans a run and extracts its partitions, the latter over ``session`` if given."""
+    """Plans a run and extracts its partitions; extract uses ``session`` if it is given."""
     planned = plan_partitions(definition, request_of(definition), session=session_of(url), store=store)
     return _extract(definition, planned, session or session_of(url), store)
 
@@ -118,7 +118,7 @@ def test_extract_reads_tokens_once_per_snapshot(
 def test_extract_reads_tokens_of_next_partitions_only(
     tmp_path: Path, database: str, bucket: S3Store, max_seconds: int, expected: list[int]
 ) -> None:
-    """Even if each partition needs a new snapshot, a run must not read the tokens of all partitions each time."""
+    """Even if each partition needs a new snapshot, a run must not read all partitions' tokens for each one."""
     report = tracked_report(tmp_path, partition="day")
     track(report, database)
     session = session_of(database)
@@ -147,9 +147,10 @@ def test_extract_reads_tokens_of_next_partitions_only(
 def test_extract_table_rewritten_after_token_stores_nothing(
     report: ReportDefinition, database: str, bucket: S3Store, change: str, is_rewritten: bool
 ) -> None:
-    """TRUNCATE also affects older snapshots.
+    """TRUNCATE affects even older snapshots.
 
-    Between the reads of token and rows, it would cause an empty partition to be stored as unchanged.
+    If it runs after the token is read but before the rows are, extract would store an empty partition with the old
+    token.
     """
     changes: list[str] = []
 
@@ -173,7 +174,7 @@ def test_extract_partition_detached_after_token_raises(
     tmp_path: Path, fresh_database: str, bucket: S3Store, change: str
 ) -> None:
     run_sql(fresh_database, *PARTITIONED.format(kind="timestamptz").split(";"))
-    if "CONCURRENTLY" in change:  # PostgreSQL does not allow this with a default partition
+    if "CONCURRENTLY" in change:  # PostgreSQL does not allow CONCURRENTLY if there is a default partition
         run_sql(fresh_database, "ALTER TABLE events_new DETACH PARTITION events_new_b")
     report = tracked_report(tmp_path)
     track(report, fresh_database)
@@ -183,7 +184,7 @@ def test_extract_partition_detached_after_token_raises(
             return
         with psycopg.connect(fresh_database, autocommit=True) as connection:
             connection.execute("SET lock_timeout = '2s'")
-            # the partition is detached, but the statement waits for older snapshots
+            # the partition is already detached, but the statement waits for older snapshots
             with suppress(psycopg.errors.LockNotAvailable):
                 connection.execute(f"ALTER TABLE events {change}".encode())
 

@@ -1,4 +1,4 @@
-"""A schema ``quire`` owned by another role is rejected with a one-line error, and none of that role's code runs."""
+"""If another role owns the schema ``quire``, commands fail with a one-line error, and none of the role's code runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.planted import ATTACKER, attacker_url, was_hijacked
 from tests.postgres.tracking.tables import EVENTS, ask, run_sql, tokens, tracked_report
 from tests.postgres.tracking.test_privileges import login
 
-# All objects of the schema that Quire uses, each with code that runs when the object is used.
+# All objects that Quire uses in the schema, each with code that runs when the object is used.
 TRAP = """
 CREATE SEQUENCE public.runs;
 GRANT USAGE, SELECT ON SEQUENCE public.runs TO PUBLIC;
@@ -56,7 +56,7 @@ GRANT ALL ON ALL TABLES IN SCHEMA quire TO PUBLIC;
 
 @pytest.fixture
 def attacker(postgres_server: PostgresServer, fresh_database: str) -> str:
-    """The URL of a role that can create schemas, in a database whose events another role owns."""
+    """The URL for a role that can create schemas, in a database where another role owns the events."""
     fill_events(fresh_database)
     run_sql(fresh_database, TABLE, reader_role_statements())
     return attacker_url(postgres_server, fresh_database, creates_schemas=True)
@@ -86,7 +86,7 @@ def test_schema_of_other_role_is_rejected_without_running_its_code(
 def test_reader_rejects_view_of_other_role(
     tmp_path: Path, postgres_server: PostgresServer, fresh_database: str, attacker: str
 ) -> None:
-    """The tables' triggers are valid, but the view has a new owner."""
+    """The triggers on the tables are valid, but the view has a new owner."""
     definition = tracked_report(tmp_path)
     reader = login(postgres_server, fresh_database, READER)
     track(definition, fresh_database)
@@ -226,7 +226,7 @@ def test_tokens_trigger_with_other_function_counts_as_missing(
 
 
 def test_track_waits_limited_time_for_installation_lock(tmp_path: Path, fresh_database: str, attacker: str) -> None:
-    """Any role can take an advisory lock."""
+    """Any role can acquire an advisory lock."""
     with psycopg.connect(attacker, autocommit=True) as holder:
         holder.execute("SELECT pg_advisory_lock(%s::bigint)", [INSTALLATION_LOCK])
         with pytest.raises(SourceUnavailableError, match="lock timeout"):

@@ -1,4 +1,4 @@
-"""Every kind of statement changes the tokens of the partitions that contain its rows, and no other tokens."""
+"""Every kind of statement changes the tokens of the partitions that contain the affected rows, and no other tokens."""
 
 from __future__ import annotations
 
@@ -183,7 +183,8 @@ def test_write_of_date_beyond_timestamp_range_succeeds(tmp_path: Path, database:
 
 @pytest.mark.parametrize("table", [EVENTS, "kinds"])
 def test_tokens_query_uses_the_log_index(tmp_path: Path, database: str, table: Any) -> None:
-    """The role can only read, so PostgreSQL pushes only leakproof conditions into the security barrier view."""
+    """Plans the query as a read-only role: PostgreSQL pushes only leakproof conditions into the security barrier
+    view."""
     definition = tracked_report(tmp_path, tables=[table])
     track(definition, database)
     run_sql(

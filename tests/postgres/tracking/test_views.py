@@ -1,4 +1,4 @@
-"""The views through which readers see the change log are replaced only if they are outdated."""
+"""Readers see the change log through views, which are replaced only if they are outdated."""
 
 from __future__ import annotations
 
