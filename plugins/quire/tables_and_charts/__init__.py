@@ -1,1 +1,1 @@
-"""The tables and charts that workbooks, pages and notifications show."""
+"""Builds the tables and charts that workbooks, pages and notifications show."""

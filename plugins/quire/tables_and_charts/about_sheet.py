@@ -1,4 +1,4 @@
-"""The About sheet: the request, its source, and the values that the workbook changed or omitted."""
+"""Builds the About sheet, which describes the request, the source, and any changed or omitted values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quire.report.request import RunRequest
 from quire.run_records.stage_records import RowSlice, StagedPartition
 from quire.xlsx.model import FactSection, FactSheet
 
-# The limits of every workbook, shown if there are no other notes.
+# The sheet shows these limits, which apply to every workbook, if there are no notes.
 UNCHANGED = (
     "No values were truncated. Times are precise to the millisecond; "
     "numbers with more than 15 digits are written as text."
@@ -28,14 +28,14 @@ def about_sheet(
     contents: Mapping[str, object],
     notes: Sequence[str],
 ) -> FactSheet:
-    """Returns the About sheet: the request, its source, and the values that the workbook changed or omitted.
+    """Returns the About sheet of a workbook.
 
     Args:
         definition: the report.
-        request: the date range and the parameters.
+        request: the run request, which includes the date range and the parameters.
         staged: the run's partitions.
-        rows: this workbook's rows per partition; None for all rows of all partitions.
-        contents: labels and values that describe the workbook.
+        rows: the number of rows in this workbook per partition; None for all rows of all partitions.
+        contents: additional facts about the workbook, by label.
         notes: sentences about truncated, changed or omitted values.
     """
     made_at = datetime.fromisoformat(request.made_at).astimezone(zone(definition.timezone))
@@ -79,9 +79,9 @@ def about_sheet(
 
 
 def rows_by_partition(slices: Sequence[RowSlice], *, skipped: int, rows: int) -> dict[str, int]:
-    """Skips the first ``skipped`` rows and returns how many of the next ``rows`` rows belong to each partition.
+    """Skips the first ``skipped`` rows, and returns how many of the next ``rows`` rows belong to each partition.
 
-    An empty partition belongs to the file that contains the rows around it.
+    An empty partition is included if its position is among these rows.
     """
     counts: dict[str, int] = {}
     end, total = skipped + rows, sum(part.rows for part in slices)
@@ -98,6 +98,6 @@ def rows_by_partition(slices: Sequence[RowSlice], *, skipped: int, rows: int) ->
 
 
 def _fact(value: object) -> object:
-    """Returns a parameter's value for a cell; numbers and dates are not converted to text."""
+    """Returns the cell value of a parameter; numbers and dates are not converted to text."""
     is_cell_value = isinstance(value, int | float | date) and not isinstance(value, bool)
     return value if is_cell_value else format_parameter(value)

@@ -1,4 +1,4 @@
-"""The data of a page chart: the same rows, numbers and labels as in the workbook's chart."""
+"""Extracts the data for a page chart, with the same rows, numbers and labels as in the workbook's chart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GENERAL = "General"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A measure's values, both as numbers, with None for missing values, and as text."""
+    """A measure's values as numbers and as text; a missing number is None."""
 
     title: str
     values: list[float | None]
@@ -32,11 +32,11 @@ class ChartData:
 
     Args:
         labels: the label of each row.
-        positions: the position of each row on the x scale; None if its x value is neither a number nor a date.
-        series: the measures.
+        positions: the position of each row on the x scale; None if the row's x value is neither a number nor a date.
+        series: a series for each measure.
         x_title: the title of the x column.
         x_format: the format code of the x column.
-        y_format: the format code of the first measure and of the y scale.
+        y_format: the format code of the first measure, which the y scale also uses.
     """
 
     labels: list[str]
@@ -48,10 +48,10 @@ class ChartData:
 
 
 def chart_data(sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: Mapping[str, str]) -> ChartData | None:
-    """Returns the data of a sheet's chart; None if the sheet has no chart or the chart has no numbers.
+    """Returns the data of a sheet's chart, or None if the sheet has no chart or the chart has no numbers.
 
     Args:
-        sheet: the sheet with its table.
+        sheet: the sheet, including its table.
         cells: the cell values of each column, as in the workbook.
         formats: the format code of each column.
     """
@@ -70,7 +70,7 @@ def chart_data(sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: M
         for name in chart.y
     ]
     if not any(value is not None for measure in series for value in measure.values):
-        return None  # charts cannot show measures that are dates or strings
+        return None  # a chart cannot show dates or strings as measures
     return ChartData(
         labels=[format_value(value, formats[chart.x]) for value in rows],
         positions=[_position(value) for value in rows],
@@ -90,7 +90,7 @@ def _position(value: Any) -> float | None:
 
 
 def _finite(value: Any) -> float | None:
-    """Returns a number that can be drawn; None for other values and for numbers too large for any scale."""
+    """Returns a value as a number that a chart can show, or None for other values and for excessively large numbers."""
     if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
         return None
     number = float(value)

@@ -12,8 +12,8 @@ from quire.xlsx.chart_points import needs_marks
 
 WIDTH, HEIGHT, BAR = 760, 240, 18
 LABEL_WIDTH, VALUE_WIDTH, MAX_LABEL_LENGTH = 180, 90, 26
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 28  # margins around columns, lines and points
-SLANTED_BOTTOM = 118  # the bottom margin if labels do not fit side by side
+LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 28  # the margins of charts with columns, lines or points
+SLANTED_BOTTOM = 118  # the bottom margin if the labels are slanted because they do not fit side by side
 CHARACTER_WIDTH = 6.5
 COLORS = 6
 RADIUS = 100
@@ -21,7 +21,7 @@ Drawing = tuple[list[str], float]
 
 
 def draw_bars(data: ChartData) -> Drawing:
-    """Draws a group of horizontal bars per row, with each value at the end of its bar."""
+    """Draws a group of horizontal bars for each row, and writes each value at the end of its bar."""
     low, high = scale_ends(data.series)
     scale = (WIDTH - LABEL_WIDTH - VALUE_WIDTH) / (high - low)
     zero = LABEL_WIDTH - low * scale
@@ -44,7 +44,7 @@ def draw_bars(data: ChartData) -> Drawing:
 
 
 def draw_columns(data: ChartData) -> Drawing:
-    """Draws a group of columns per row, with the row labels below them."""
+    """Draws a group of columns for each row, and writes the row labels below the columns."""
     ticks = round_ticks(*scale_ends(data.series))
     low, high = ticks[0], ticks[-1]
     parts = _grid(ticks, data.y_format)
@@ -64,7 +64,7 @@ def draw_columns(data: ChartData) -> Drawing:
 
 
 def _column_labels(labels: Sequence[str], group: float) -> tuple[list[str], int]:
-    """Returns the labels below columns, slanted if they do not fit side by side, and their height."""
+    """Returns the labels below columns, and their height; labels that do not fit side by side are slanted."""
     texts = [shorten(label) for label in labels]
     y = HEIGHT - BOTTOM + 14
     if max(map(len, texts)) * CHARACTER_WIDTH <= group:
@@ -80,9 +80,9 @@ def _column_labels(labels: Sequence[str], group: float) -> tuple[list[str], int]
 
 
 def draw_lines(data: ChartData, *, is_filled: bool = False) -> Drawing:
-    """Draws a line per series over evenly spaced rows, with gaps for missing values.
+    """Draws a line for each series, with evenly spaced rows and with gaps for missing values.
 
-    Only the first and last rows are labeled. If ``is_filled``, fills the area between the line and zero.
+    Only the first row and the last row have labels. If ``is_filled``, fills the area between the line and zero.
     """
     ticks = round_ticks(*scale_ends(data.series))
     low, high = ticks[0], ticks[-1]
@@ -133,7 +133,7 @@ def _runs(points: Sequence[tuple[float, float] | None]) -> list[list[tuple[float
 
 
 def draw_points(data: ChartData) -> Drawing:
-    """Draws a point per value against the x values, or against row numbers if the x values are not numbers."""
+    """Draws a point for each value, at the row's x value, or at the row's number if no row has a numeric x value."""
     positions = data.positions
     if not any(position is not None for position in positions):
         positions = [float(number) for number in range(1, len(positions) + 1)]
@@ -157,7 +157,7 @@ def draw_points(data: ChartData) -> Drawing:
 
 
 def draw_pie(data: ChartData) -> Drawing:
-    """Draws a pie slice per row, clockwise from the top, with a legend of labels and values."""
+    """Draws a pie slice for each row, clockwise from the top, and a legend with the labels and values."""
     (measure, *_) = data.series
     sizes = [abs(value or 0.0) for value in measure.values]
     total = sum(sizes) or 1.0
@@ -182,7 +182,7 @@ def draw_pie(data: ChartData) -> Drawing:
 
 
 def _slice(x: float, y: float, start: float, stop: float) -> str:
-    """Returns the path of a slice between two fractions of the circle."""
+    """Returns the SVG path of a pie slice from ``start`` to ``stop``, which are fractions of the circle."""
     if stop - start > 0.9999:
         return f"M{x} {y - RADIUS}a{RADIUS} {RADIUS} 0 1 1 0 {2 * RADIUS}a{RADIUS} {RADIUS} 0 1 1 0 {-2 * RADIUS}z"
     ends = [(x + RADIUS * math.sin(turn * math.tau), y - RADIUS * math.cos(turn * math.tau)) for turn in (start, stop)]
@@ -202,7 +202,7 @@ def _grid(ticks: Sequence[float], code: str) -> list[str]:
 
 
 def scale_overhang(data: ChartData) -> float:
-    """Returns how far the y scale's labels extend beyond the left edge."""
+    """Returns how far the labels of the y scale extend beyond the chart's left edge."""
     texts = tick_texts(round_ticks(*scale_ends(data.series)), data.y_format)
     return max(0.0, max(map(len, texts)) * CHARACTER_WIDTH - (LEFT - 8))
 
@@ -217,5 +217,5 @@ def _level(value: float, low: float, high: float) -> float:
 
 
 def shorten(label: str) -> str:
-    """Truncates a label to fit next to a chart."""
+    """Truncates a label so that it fits next to a chart."""
     return label if len(label) <= MAX_LABEL_LENGTH else f"{label[: MAX_LABEL_LENGTH - 1]}…"

@@ -12,14 +12,14 @@ MIN_SPAN = 1e-100
 
 
 def scale_ends(series: Sequence[Series]) -> tuple[float, float]:
-    """Returns the minimum and maximum of the values, extended to include zero; the two always differ."""
+    """Returns the ends of a scale, which always differ: the minimum and maximum of all values and zero."""
     values = [value for measure in series for value in measure.values if value is not None]
     low, high = min(0.0, *values, 0.0), max(0.0, *values, 0.0)
     return low, high if high - low > MIN_SPAN else low + 1.0
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """Returns about four round values that span a range."""
+    """Returns about four round values, the first and last of which enclose a range."""
     rough = max(high - low, abs(high) * 1e-9, MIN_SPAN) / 3
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(round_step * size for round_step in (1, 2, 2.5, 5, 10) if round_step * size >= rough)
@@ -28,7 +28,7 @@ def round_ticks(low: float, high: float) -> list[float]:
 
 
 def tick_texts(ticks: Sequence[float], code: str) -> list[str]:
-    """Returns tick labels in the column's format, or with more digits if two labels would be the same."""
+    """Returns the tick labels in the column's format, or with more digits if two labels would otherwise be the same."""
     if code != GENERAL:
         texts = [format_value(float(f"{tick:.12g}"), code) for tick in ticks]
         if len(set(texts)) == len(texts):

@@ -1,4 +1,4 @@
-"""The Files sheet: an index of the run's other files."""
+"""Builds the Files sheet, which is an index of the run's other files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quire.xlsx.model import FactSection, FactSheet
 
 
 def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:
-    """Returns the index of files, with each file's date range, first and last times, row count and size."""
+    """Returns the index of files, which lists each file's date range, first and last time, row count and size."""
     return FactSheet(
         sheet_name="Files",
         heading="Files",
@@ -37,7 +37,7 @@ def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:
 
 
 def _wall_clock(text: str | None) -> date | None:
-    """Returns the cell value of an ISO 8601 time: the local time without its offset."""
+    """Returns the cell value for a date or time in ISO 8601, without the time's UTC offset."""
     if not text:
         return None
     if len(text) == len("2013-01-31"):

@@ -1,4 +1,4 @@
-"""Builds the summary tables and charts of pages from the stored objects that the workbook also uses."""
+"""Builds a page's summary tables and charts from the stored objects from which the workbook was also built."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_ROWS = 12  # the workbook has all rows
+MAX_ROWS = 12  # the workbook contains all rows
 
 
 class ColumnConverter(Protocol):
@@ -41,10 +41,10 @@ class SummaryTable:
 
     Args:
         name: the summary's name.
-        header: the title of each column, and whether the column holds numbers.
+        header: the title of each column, and whether the column contains numbers.
         rows: the formatted cells of the first rows.
         total_rows: the total number of rows.
-        chart: the chart as SVG, or an empty string.
+        chart: the chart as SVG, or an empty string if there is no chart.
     """
 
     name: str
@@ -57,9 +57,9 @@ class SummaryTable:
 def summary_tables(
     definition: ReportDefinition, manifest: Manifest, *, store: Store, convert: ColumnConverter = column_values
 ) -> list[SummaryTable]:
-    """Returns a run's summaries, or nothing if the definition's summaries changed or a summary is missing or too large.
+    """Returns a run's summaries; none if the definition's summaries have changed, or if one is missing or too large.
 
-    Summaries are read one at a time, and only the rows that the page shows are kept in memory.
+    This function reads one summary at a time, and keeps only the rows that the page shows in memory.
 
     Args:
         definition: the report.
@@ -84,7 +84,7 @@ def summary_tables(
 def _first_table(
     definition: ReportDefinition, summary: Summary, staged: StagedSummary, *, store: Store, convert: ColumnConverter
 ) -> SummaryTable | None:
-    """Returns the first rows of a summary; None if it lacks a column of the current definition."""
+    """Returns the first rows of a summary, or None if the summary lacks a column of the current definition."""
     columns = {*(key.column for key in summary.by), *summary.measures}
     chart_rows = charted_rows(summary.chart.type, MAX_TABLE_ROWS) if summary.chart else 0
     table, total_rows = read_first_rows(staged, columns, max(MAX_ROWS, chart_rows), store=store)
@@ -95,17 +95,17 @@ def _first_table(
 
 
 def has_summaries(definition: ReportDefinition, manifest: Manifest) -> bool:
-    """Returns whether a run has the same summary names as the current definition."""
+    """Returns whether a run's summaries have the same names as the summaries in the current definition."""
     return {staged.name for staged in manifest.summaries} == {summary.name for summary in definition.summaries}
 
 
 def has_all_columns(sheet: TableSheet) -> bool:
-    """Returns whether the stored table has every column of the current definition."""
+    """Returns whether the stored table has all columns of the current definition."""
     return {column.name for column in sheet.columns} <= set(sheet.table.schema.names)
 
 
 def sheet_formats(sheet: TableSheet) -> dict[str, str]:
-    """Returns the format code of each column, as in the workbook."""
+    """Returns the format code that the workbook uses for each column."""
     schema = sheet.table.schema
     return {
         column.name: column.number_format or number_format(schema.field(column.name).type) for column in sheet.columns

@@ -1,4 +1,4 @@
-"""Limits for summaries on pages and in notifications: a few kB of Parquet can expand to gigabytes."""
+"""Limits the size of summaries on pages and in notifications, because a few kB of Parquet can expand to gigabytes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from quire.tables_and_charts.summary_sheets import sheet_schema, summary_sheets
 from quire.xlsx.model import TableSheet
 
 MAX_STORED_BYTES = 32 * 1024 * 1024
-MAX_TABLE_ROWS = 1_048_576  # Excel's limit for a sheet
-MAX_FIXED_BYTES = 32  # bytes per value; the size of the largest decimal
-MAX_TABLE_BYTES = 128 * 1024 * 1024  # for all columns, uncompressed and without dictionaries
+MAX_TABLE_ROWS = 1_048_576  # Excel's limit per sheet
+MAX_FIXED_BYTES = 32  # per value; the size of the largest decimal
+MAX_TABLE_BYTES = 128 * 1024 * 1024  # for all columns, without compression and dictionaries
 MAX_FIRST_BYTES = 8 * 1024 * 1024  # for the rows that a page shows
-_DECODING = threading.Lock()  # a process reads one file at a time, because each file may need MAX_TABLE_BYTES
+_DECODING = threading.Lock()  # a process decodes only one file at a time, because each file may need MAX_TABLE_BYTES
 
 
 def small_summary_sheets(
     definition: ReportDefinition, summaries: Sequence[StagedSummary], *, store: Store
 ) -> tuple[TableSheet, ...]:
-    """Like ``summary_sheets``, but enforces the limits for pages and notifications.
+    """Returns the same sheets as ``summary_sheets``, but rejects summaries that are too large to display.
 
     Raises:
         DamagedObjectError: a summary is missing or damaged.
@@ -40,10 +40,10 @@ def small_summary_sheets(
 
 
 def ensure_small_object(summary: StagedSummary) -> None:
-    """Checks the size of a summary's object.
+    """Checks that a summary's object is small enough to read.
 
     Raises:
-        IntegrityError: the summary is too large.
+        IntegrityError: the object is too large.
     """
     if summary.bytes > MAX_STORED_BYTES:
         raise IntegrityError(f"{summary.object_key} has {summary.bytes} bytes: too large to display")
@@ -52,11 +52,11 @@ def ensure_small_object(summary: StagedSummary) -> None:
 def read_first_rows(
     summary: StagedSummary, columns: Collection[str], count: int, *, store: Store
 ) -> tuple[pa.Table, int]:
-    """Returns the first rows of a summary and its total number of rows, without decoding the other rows.
+    """Returns the first rows of a summary and the total number of rows, without decoding the remaining rows.
 
     Args:
         summary: a summary of a run.
-        columns: the names of the columns; missing columns are ignored.
+        columns: the names of the columns to return; missing columns are ignored.
         count: the number of rows to return.
         store: the object store.
 
@@ -97,11 +97,11 @@ def _damaged_object(key: str) -> DamagedObjectError:
 
 
 def ensure_small_table(body: bytes, key: str) -> None:
-    """Checks the size of a Parquet file's table, which it derives from the footer and the dictionaries.
+    """Checks that the table in a Parquet file is small enough, based on the file's footer and dictionaries.
 
     Raises:
         DamagedObjectError: the object is not a Parquet file.
-        IntegrityError: the summary is too large.
+        IntegrityError: the table is too large.
     """
     try:
         text_columns = _text_columns(pq.read_metadata(io.BytesIO(body)), key)
@@ -113,10 +113,10 @@ def ensure_small_table(body: bytes, key: str) -> None:
 
 
 def _text_columns(footer: pq.FileMetaData, key: str) -> list[str]:
-    """Returns the text columns.
+    """Checks the size of a table in a Parquet file's footer, and returns the names of the text columns.
 
     Raises:
-        IntegrityError: the table is too large according to the footer.
+        IntegrityError: the table is too large.
     """
     columns = [footer.schema.column(position) for position in range(footer.num_columns)]
     uncompressed = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
@@ -127,7 +127,7 @@ def _text_columns(footer: pq.FileMetaData, key: str) -> list[str]:
 
 
 def _expanded_bytes(column: pa.ChunkedArray) -> int:
-    """Returns the size of a column's values in bytes, counting repeated values each time."""
+    """Returns the size of a column in bytes; a value that occurs several times is counted each time."""
     total = 0
     for chunk in column.chunks:
         if isinstance(chunk, pa.DictionaryArray):

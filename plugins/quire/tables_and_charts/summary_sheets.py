@@ -1,4 +1,4 @@
-"""The summary sheets: a table per summary, with its chart."""
+"""Builds a sheet for each summary, which contains the summary's table and its chart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quire.report.definition import GroupKey, ReportDefinition, Summary
 from quire.run_records.stage_records import StagedSummary
 from quire.xlsx.model import Chart, SheetColumn, TableSheet
 
-PERIOD_FORMATS = {Grain.MONTH: "mmm yyyy", Grain.YEAR: "yyyy"}  # cells of other periods show the period's first day
+PERIOD_FORMATS = {Grain.MONTH: "mmm yyyy", Grain.YEAR: "yyyy"}  # for other periods, cells show the first day
 DAY_FORMAT = "yyyy-mm-dd"
 
 
@@ -25,13 +25,13 @@ def summary_sheets(
     store: Store,
     ensure: Callable[[bytes, str], None] = lambda body, key: None,
 ) -> tuple[TableSheet, ...]:
-    """Returns a sheet per summary, with its chart.
+    """Returns a sheet for each summary.
 
     Args:
         definition: the report.
         summaries: the run's summaries.
         store: the object store.
-        ensure: checks the stored bytes of a summary before they are read as a table.
+        ensure: checks a summary's stored bytes before they are parsed; receives the bytes and the object key.
 
     Raises:
         DamagedObjectError: a summary is missing or damaged.
@@ -44,11 +44,11 @@ def summary_sheets(
 
 
 def summary_sheet(definition: ReportDefinition, summary: Summary, table: pa.Table) -> TableSheet:
-    """Returns the sheet of one summary, with its chart.
+    """Returns the sheet for one summary.
 
     Args:
         definition: the report.
-        summary: one of its summaries.
+        summary: one of the report's summaries.
         table: the summary's rows.
     """
     columns = [
@@ -83,6 +83,6 @@ def _read_table(store: Store, summary: StagedSummary, ensure: Callable[[bytes, s
 
 
 def sheet_schema(stored: pa.Schema) -> pa.Schema:
-    """Returns the schema of a sheet's table: the stored schema with strings instead of large strings."""
+    """Returns the schema of a sheet's table, which is the stored schema with strings instead of large strings."""
     fields = [(field.name, pa.string() if pa.types.is_large_string(field.type) else field.type) for field in stored]
     return pa.schema(fields)

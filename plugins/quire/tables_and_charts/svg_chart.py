@@ -21,7 +21,7 @@ from quire.tables_and_charts.chart_marks import (
 from quire.xlsx.chart_points import chart_heading
 from quire.xlsx.model import TableSheet
 
-LEGEND_ROW, CHARACTER_WIDTH = 22, 7  # height of a row in a legend, width of a character
+LEGEND_ROW, CHARACTER_WIDTH = 22, 7  # the height of a legend's row, and the width of a character
 DRAWINGS: Mapping[str, Callable[[ChartData], Drawing]] = {
     "column": draw_columns,
     "bar": draw_bars,
@@ -35,13 +35,13 @@ DRAWINGS: Mapping[str, Callable[[ChartData], Drawing]] = {
 def draw_chart(
     sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: Mapping[str, str], *, total_rows: int
 ) -> str:
-    """Returns the chart of a summary sheet as SVG, or an empty string if there is nothing to draw.
+    """Returns a summary sheet's chart as SVG, or an empty string if the sheet has no chart or the chart has no numbers.
 
     Args:
-        sheet: the sheet with its table.
+        sheet: the sheet, including its table.
         cells: the cell values of each column, as in the workbook.
         formats: the format code of each column.
-        total_rows: the total number of rows; the sheet and the chart contain only the first rows.
+        total_rows: the summary's total number of rows; the sheet and the chart contain only the first rows.
     """
     data = chart_data(sheet, cells, formats)
     if data is None or sheet.chart is None:
@@ -59,7 +59,7 @@ def draw_chart(
 
 
 def _legend(series: Sequence[Series]) -> tuple[str, int]:
-    """Returns the legend of several series, and its height above the chart."""
+    """Returns the legend and its height above the chart; a single series has no legend."""
     if len(series) == 1:
         return "", 0
     rows = list(_legend_rows(series))

@@ -1,6 +1,7 @@
-"""Converts dates, times and numbers to text over PostgreSQL's full range, for all file writers.
+"""Converts dates, times and numbers over PostgreSQL's full range, for all file writers.
 
-unrepresentable_dates   single dates and times that Python and Excel cannot represent
-date_columns            columns of dates and times, including unrepresentable ones
-postgresql_text         columns as PostgreSQL prints them
+unrepresentable_dates   converts single dates and times that Python or Excel cannot represent
+date_columns            converts columns of dates and times to local times and to periods
+postgresql_text         converts columns to text as PostgreSQL prints it
+polars_series           converts Arrow columns to Polars series
 """

@@ -25,11 +25,11 @@ _YEAR_2100 = days_since_epoch(2100, 1, 1) * DAY_MICROSECONDS  # from 2100 on, Po
 
 
 def wall_clock(times: pl.Series, timezone: str) -> pl.Series:
-    """Returns the local times of a column, as microseconds since 1970-01-01; infinity is unchanged.
+    """Converts a column to local times, in microseconds since 1970-01-01; infinity remains infinity.
 
     Args:
         times: timestamps with time zone.
-        timezone: the IANA name of the time zone to convert to.
+        timezone: the IANA name of the time zone to which the timestamps are converted.
     """
     microseconds = times.to_physical()
     is_supported = microseconds.is_between(YEAR_1 + 2 * DAY_MICROSECONDS, _YEAR_2100, closed="left")
@@ -50,12 +50,12 @@ def _local_time(microseconds: int, timezone: str) -> int:
 
 
 def period_starts(times: pl.Series, *, every: Grain, timezone: str) -> pl.Series:
-    """Returns the first day of each time's period; infinity stays infinity.
+    """Returns the first day of each time's period; infinity remains infinity.
 
     Args:
         times: dates, or timestamps with or without time zone.
-        every: the length of a period.
-        timezone: the IANA name of the time zone in which timestamps with time zone are assigned to days.
+        every: the length of the periods.
+        timezone: the IANA name of the time zone that determines the days of timestamps with time zone.
     """
     days = _local_days(times, timezone)
     first, last = YEAR_1 // DAY_MICROSECONDS + 7, YEAR_10000 // DAY_MICROSECONDS

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 
 def to_series(column: pa.Array) -> pl.Series:
-    """Converts an Arrow array to a series, without copying if the type allows it."""
+    """Converts an Arrow array to a series; does not copy the values if the type allows sharing them."""
     series = pl.from_arrow(column)
     if not isinstance(series, pl.Series):
         raise TypeError(f"expected an array, not {type(column).__name__}")
@@ -20,15 +20,15 @@ def to_series(column: pa.Array) -> pl.Series:
 def map_distinct(
     values: pl.Series, selected: pl.Series, function: Callable[[Any], Any], *, default: pl.Series
 ) -> pl.Series:
-    """Replaces each selected row of ``default`` with the function's result for the row's value.
+    """Applies a function to the selected rows of ``values``, and returns ``default`` with the results in these rows.
 
-    The function is called once per distinct value.
+    The function is called once for each distinct value.
 
     Args:
         values: the function's arguments.
-        selected: whether to call the function for each row; must depend only on the row's value.
-        function: returns a value of ``default``'s type.
-        default: the results for all other rows.
+        selected: whether each row is selected; must depend only on the row's value.
+        function: returns a result of the same type as ``default``.
+        default: the results for all rows that are not selected.
     """
     distinct = values.filter(selected).unique()
     results = pl.Series([function(value) for value in distinct], dtype=default.dtype)

@@ -1,4 +1,4 @@
-"""Converts columns of values to text as PostgreSQL does."""
+"""Converts columns to text as PostgreSQL does."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from quire.values.unrepresentable_dates import (
     timestamp_text,
 )
 
-# PostgreSQL uses an exponent below 1e-4, and for numbers with more digits than their type guarantees.
+# PostgreSQL prints an exponent for numbers below 1e-4, and for numbers with more digits than their type guarantees.
 EXPONENT_BELOW, EXPONENT_FROM, FLOAT4_EXPONENT_FROM = 1e-4, 1e15, 1e6
 
 
 def column_text(column: pa.Array, *, timezone: str) -> pl.Series:
-    """Returns a column's values as PostgreSQL prints them in a session with ``timezone``; NULL stays NULL."""
+    """Returns a column's values as PostgreSQL prints them in a session with ``timezone``; NULL remains NULL."""
     if pa.types.is_time64(column.type):
         return _time_texts(to_series(column.view(pa.int64())))  # Polars does not support 24:00
     series = to_series(column)
@@ -60,7 +60,7 @@ def _timestamp_texts(times: pl.Series, timezone: str | None) -> pl.Series:
 
 
 def _fraction(microseconds: pl.Series) -> pl.Series:
-    """Returns the fraction of each second with its decimal point, or an empty string if there is none."""
+    """Returns the fractional part of each time's seconds with the decimal point, or an empty string if it is zero."""
     rest = microseconds % SECOND
     if not (rest > 0).any():
         return pl.Series([""])
@@ -90,10 +90,10 @@ def _float_texts(numbers: pl.Series) -> pl.Series:
 
 
 def _with_exponent(text: str) -> str:
-    """Returns a number's shortest digits in PostgreSQL's notation.
+    """Returns a number's shortest digits with an exponent, in PostgreSQL's notation.
 
-    If the shortest digits are halfway between two numbers, PostgreSQL prints more digits. Both forms parse to the same
-    number.
+    If the shortest digits are halfway between two numbers, PostgreSQL itself prints more digits. Both forms parse to
+    the same number.
     """
     number = Decimal(text)
     if not number.is_finite():

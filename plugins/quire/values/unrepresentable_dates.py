@@ -1,7 +1,8 @@
-"""Dates and times that Python and Excel cannot represent: years BC, years after 9999, and infinity.
+"""Converts dates and times that Python or Excel cannot represent, such as years BC, years after 9999, and infinity.
 
-Values are integers, as Arrow stores them: days or microseconds since 1970-01-01. The Gregorian calendar repeats every
-400 years, weekdays included, so dates are calculated in a year that Python supports and shifted by whole cycles.
+As in Arrow, values are integers: days or microseconds since 1970-01-01. The Gregorian calendar, including its weekdays,
+repeats every 400 years. This module therefore calculates dates in a year that Python supports, and then shifts them by
+whole cycles.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ SECOND = 1_000_000
 DAY_MICROSECONDS = 86_400 * SECOND
 CYCLE_YEARS, CYCLE_DAYS = 400, 146_097
 YEAR_1, YEAR_10000 = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND
-# Infinities are the extremes of the integer type, except that numpy and pandas read the lowest 64-bit integer as NaT.
+# Infinity and -infinity are the largest and smallest integers of the type. For 64 bits, the second-smallest integer is
+# also -infinity, because NumPy and pandas read the smallest integer as NaT.
 DAYS_BOUNDS = (-(2**31), 2**31 - 1)
 MICROSECONDS_BOUNDS = (-(2**63) + 1, 2**63 - 1)
 INFINITE_DAYS = {DAYS_BOUNDS[0]: "-infinity", DAYS_BOUNDS[1]: "infinity"}
@@ -29,7 +31,7 @@ class UnrepresentableDate:
     """A date or time that a writer stores as text.
 
     Args:
-        physical: days or microseconds since 1970-01-01; microseconds since midnight for a time of day.
+        physical: days or microseconds since 1970-01-01; for a time of day, microseconds since midnight.
         text: the value as PostgreSQL prints it.
     """
 
@@ -38,12 +40,12 @@ class UnrepresentableDate:
 
     @property
     def is_later(self) -> bool:
-        """Whether it is later than every date that Excel can represent; otherwise it is earlier."""
+        """Whether the value is later than every date that Excel can represent; otherwise, it is earlier."""
         return self.physical > 0
 
 
 def to_python_date(days: int) -> tuple[date, int]:
-    """Returns the same day in a year from 1970 to 2369, and the number of 400-year cycles between the two days."""
+    """Returns the same day in a year from 1970 to 2369, and the number of 400-year cycles between the two dates."""
     cycles, rest = divmod(days, CYCLE_DAYS)
     return _EPOCH + timedelta(days=rest), cycles
 
@@ -52,9 +54,9 @@ def days_since_epoch(year: int, month: int, day: int) -> int:
     """Returns a date of the proleptic Gregorian calendar as days since 1970-01-01.
 
     Args:
-        year: the astronomical year; 0 is 1 BC.
-        month: counted from 1.
-        day: counted from 1.
+        year: the astronomical year, in which 0 is 1 BC.
+        month: the month from 1 to 12.
+        day: the day of the month from 1.
 
     Raises:
         ValueError: the calendar has no such date.
@@ -75,8 +77,8 @@ def timestamp_text(microseconds: int, timezone: str | None) -> str:
     """Returns a timestamp as PostgreSQL prints it.
 
     Args:
-        microseconds: since 1970-01-01, in UTC if ``timezone`` is set, otherwise in local time.
-        timezone: IANA name of the session's time zone, or None for a timestamp without time zone.
+        microseconds: the microseconds since 1970-01-01, in UTC if ``timezone`` is set, otherwise in local time.
+        timezone: the IANA name of the session's time zone, or None for a timestamp without time zone.
     """
     if microseconds in INFINITE_MICROSECONDS:
         return INFINITE_MICROSECONDS[microseconds]
@@ -91,7 +93,7 @@ def timestamp_text(microseconds: int, timezone: str | None) -> str:
 
 
 def offset_text(microseconds: int) -> str:
-    """Returns a UTC offset such as ``+01``; appends minutes and seconds only if they are not zero."""
+    """Formats a UTC offset, such as ``+01``; includes minutes and seconds only if they are not zero."""
     seconds = abs(microseconds) // SECOND
     parts = [seconds // 3600, seconds // 60 % 60, seconds % 60]
     while len(parts) > 1 and not parts[-1]:
@@ -100,9 +102,10 @@ def offset_text(microseconds: int) -> str:
 
 
 def utc_offset(microseconds: int, timezone: str) -> int:
-    """Returns the UTC offset of a time zone at a time, both in microseconds.
+    """Returns a time zone's UTC offset at a given time, both in microseconds.
 
-    Before year 1, returns the zone's local mean time; after 9999, the offset of the same day in an earlier cycle.
+    For times before year 1, returns the offset of local mean time; for times after year 9999, returns the offset at the
+    same time in an earlier cycle.
     """
     time = max(microseconds, YEAR_1 + DAY_MICROSECONDS)
     last = YEAR_10000 - DAY_MICROSECONDS

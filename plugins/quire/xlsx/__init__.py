@@ -1,1 +1,1 @@
-"""Writes XLSX workbooks: cells, sheets and the ZIP package. This code does not depend on reports."""
+"""Writes XLSX workbooks: cells, sheets and the ZIP package. This package does not depend on report definitions."""

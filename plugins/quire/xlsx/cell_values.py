@@ -1,4 +1,4 @@
-"""Converts Python values to cell values of static sheets, by the same rules as ``cells``."""
+"""Converts Python values to cell values for static sheets, by the same rules as ``cells``."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _ALL_DIGITS = Context(prec=160_000, traps=[InvalidOperation])
 
 
 def to_cell_value(value: Any, *, timezone: str) -> Any:
-    """Returns the value to write to a cell: text if Excel cannot represent the original exactly.
+    """Returns the value to write to a cell; returns text if Excel cannot represent the original value exactly.
 
     Args:
-        value: the Python value of any PostgreSQL type.
+        value: the Python value for a value of any PostgreSQL type.
         timezone: the IANA name of the time zone to which aware datetimes are converted.
     """
     if isinstance(value, bool | None):
@@ -43,15 +43,15 @@ def to_cell_value(value: Any, *, timezone: str) -> Any:
 
 
 def column_values(table: pa.Table, column: SheetColumn, *, timezone: str) -> list[Any]:
-    """Returns the cell values of a table's column.
+    """Returns the cell values of a column.
 
     Args:
-        table: a table that fits in memory.
-        column: one of its columns.
-        timezone: the IANA name of the zone to which timestamps with time zone are converted.
+        table: the table that contains the column.
+        column: one of the table's columns.
+        timezone: the IANA name of the time zone to which timestamps with time zone are converted.
     """
     values, kind = table[column.name], table.schema.field(column.name).type
-    if pa.types.is_date32(kind):  # Python supports neither BC nor infinity
+    if pa.types.is_date32(kind):  # Python's dates support neither years BC nor infinity
         return [None if days is None else _date(days) for days in values.cast(pa.int32()).to_pylist()]
     if pa.types.is_timestamp(kind):
         numbers = values.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64()).to_pylist()
@@ -60,7 +60,7 @@ def column_values(table: pa.Table, column: SheetColumn, *, timezone: str) -> lis
     if pa.types.is_time64(kind):
         numbers = values.cast(pa.time64("us"), safe=False).cast(pa.int64()).to_pylist()
         return [None if number is None else _time(number) for number in numbers]
-    if pa.types.is_float32(kind):  # a direct conversion to doubles would add digits
+    if pa.types.is_float32(kind):  # converting the floats directly to doubles would add digits
         values = values.cast(pa.string()).cast(pa.float64())
     items = values.to_pylist()
     if column.numeric_text:

@@ -1,7 +1,8 @@
-"""Renders columns as cells: as numbers if Excel represents the values exactly, otherwise as text.
+"""Renders columns as cells; a cell contains a number if Excel can represent the value exactly, otherwise text.
 
-Every function takes a column of a batch and returns the XML of its cells after the row number: ``<c r="B`` row
-``before`` value ``after``. If a column mixes numbers and text, the values include ``before`` and ``after``.
+Each function takes a column of a batch, and returns the XML that follows the row number in each cell. The complete XML
+of a cell is ``<c r="B``, the row number, ``before``, the value, and ``after``. If a column mixes numbers and text, the
+values include ``before`` and ``after``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _WHOLE_LIMIT = 10**MAX_DIGITS
 
 @dataclass(frozen=True, slots=True)
 class Styles:
-    """A column's style numbers: for values, for text among the values, and for text that begins like a formula."""
+    """The style numbers of a column's values, of values written as text, and of text that begins like a formula."""
 
     value: int
     text: int
@@ -40,16 +41,17 @@ class Styles:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """The cells of a column of a batch, as XML.
+    """The XML of a column's cells in one batch.
 
     Args:
-        values: a string per row; NULL for no cell.
-        before: the XML between the row number and the value; a series if it differs between rows.
+        values: a string for each row; NULL if the row has no cell.
+        before: the XML between the row number and the value; a series if the XML differs between rows.
         after: the XML after the value.
-        numbers: the values for totals, as strings if no numeric type holds them exactly; None for a text column.
-        texts: how many numbers, dates and times were written as text.
-        cut: the number of strings truncated to the maximum length of a cell.
-        unrepresentable: the earliest and latest of the dates and times written as text, which ``numbers`` omits.
+        numbers: the values for totals, as strings if no numeric type can hold them exactly; None for a text column.
+        texts: the number of numbers, dates and times that were written as text.
+        cut: the number of strings that were truncated to the maximum length of a cell.
+        unrepresentable: the earliest and latest of the dates and times that were written as text; ``numbers`` omits
+            these dates and times.
     """
 
     values: pl.Series
@@ -75,13 +77,13 @@ def integer_cells(column: pl.Series, styles: Styles) -> Cells:
 
 
 def decimal_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Renders decimals of at most 15 significant digits as numbers, and all others as text."""
+    """Renders decimals of at most 15 significant digits as numbers, and longer decimals as text."""
     texts = column.cast(pl.String)
     return _numbers(texts, _has_exact_digits(texts), styles, column)
 
 
 def numeric_text_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Renders the text of PostgreSQL's ``numeric`` like decimals; NaN and infinity stay text."""
+    """Renders the text of PostgreSQL's ``numeric`` values like decimals; NaN and infinity remain text."""
     is_number = _has_exact_digits(column)
     is_finite = column.str.contains(r"^-?[0-9.]+$")
     if not is_finite.all():
@@ -101,7 +103,7 @@ def float_cells(column: pl.Series, styles: Styles) -> Cells:
 
 
 def date_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Renders dates as Excel's serial numbers, or as text outside Excel's range."""
+    """Renders dates as Excel's serial numbers, and dates outside Excel's range as text."""
     days = column.to_physical()
     if _within(days, FIRST_DAY, LAST_DAY):
         serials = days + EPOCH_SERIAL
@@ -111,7 +113,7 @@ def date_cells(column: pl.Series, styles: Styles) -> Cells:
 
 
 def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cells:
-    """Renders timestamps, rounded down to the millisecond; converts those with a time zone to ``timezone``."""
+    """Renders timestamps, rounded down to the millisecond; converts timestamps with time zone to ``timezone``."""
     aware = isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
     microseconds = column.to_physical()
     local = wall_clock(column, timezone) if aware else microseconds
@@ -123,10 +125,10 @@ def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cell
 
 
 def time_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Renders times of day as fractions of a day; 24:00 stays text.
+    """Renders times of day as fractions of a day, and 24:00 as text.
 
     Args:
-        column: microseconds since midnight, because Polars does not support 24:00.
+        column: integers (microseconds since midnight), because Polars does not support 24:00.
         styles: the column's style numbers.
     """
     fractions = column.clip(None, LAST_TIME) / DAY_MICROSECONDS
@@ -147,7 +149,7 @@ def _within(values: pl.Series, lowest: float, highest: float) -> bool:
 
 
 def _serials_or_texts(serials: pl.Series, physical: pl.Series, styles: Styles, to_text: Callable[[int], str]) -> Cells:
-    """Returns Excel's serial numbers, and text for dates outside Excel's range."""
+    """Renders dates in Excel's range as serial numbers, and all other dates as text."""
     is_number = serials.is_between(FIRST_SERIAL, LAST_SERIAL + 1, closed="left").fill_null(value=False)
     is_text = ~is_number & physical.is_not_null()
     values = map_distinct(physical, is_text, to_text, default=serials.cast(pl.String))
@@ -158,7 +160,7 @@ def _serials_or_texts(serials: pl.Series, physical: pl.Series, styles: Styles, t
 
 
 def _has_exact_digits(texts: pl.Series) -> pl.Series | None:
-    """Returns which numbers have at most 15 significant digits, or None if all of them do."""
+    """Returns whether each number has at most 15 significant digits, or None if this is true of all numbers."""
     max_length = longest(texts)
     if max_length <= MAX_DIGITS:
         return None
@@ -178,7 +180,7 @@ def _numbers(
     values = pl.select(
         pl.when(is_number)
         .then(before + texts + after)
-        .when(texts.str.starts_with("-"))  # editing the cell would turn it into a formula
+        .when(texts.str.starts_with("-"))  # unless the style quotes the text, editing the cell makes it a formula
         .then(quoted + texts + text_after)
         .otherwise(plain + texts + text_after)
     ).to_series()

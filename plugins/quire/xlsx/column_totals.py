@@ -1,4 +1,4 @@
-"""Calculates the partial totals of a column per batch; exact for integers and decimals of any length."""
+"""Calculates a column's partial total for each batch; totals of integers and decimals of any length are exact."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from quire.values.unrepresentable_dates import UnrepresentableDate
 from quire.xlsx.cells import Cells
 from quire.xlsx.xml_text import longest
 
-# PostgreSQL's numeric has up to 131,072 digits before the decimal point and 16,383 after it. Without traps, infinities
-# of both signs add up to NaN, as in PostgreSQL.
+# PostgreSQL's numeric has up to 131,072 digits before the decimal point and 16,383 after it. Without traps, the sum of
+# infinity and -infinity is NaN, as in PostgreSQL.
 EXACT = Context(prec=160_000, rounding=ROUND_HALF_EVEN, traps=[])
-MAX_SUMMED_DIGITS = 34  # the sum of a batch then fits in the 38 digits that Polars supports
-MAX_SUMMED_LENGTH = 17  # the same bound for numbers stored as text
+MAX_SUMMED_DIGITS = 34  # the sum of a batch of such numbers fits in the 38 digits that Polars supports
+MAX_SUMMED_LENGTH = 17  # the corresponding limit for numbers stored as text, in characters
 
 
 @dataclass(frozen=True, slots=True)
 class PartialTotal:
-    """The number of values, and their sum, minimum or maximum, which is None if there are no values.
+    """The number of values in a batch, and their sum, minimum or maximum.
 
-    The sum is NaN if there is a date outside Excel's range or a time of 24:00.
+    ``value`` is None if there are no values. A sum is NaN if any value is a date outside Excel's range, or 24:00.
     """
 
     count: int
@@ -44,7 +44,7 @@ def partial_total(cells: Cells, function: str) -> PartialTotal:
     if function == "count" or cells.numbers is None or not count:
         return PartialTotal(count)
     numbers = cells.numbers
-    if numbers.dtype == pl.Float32:  # the cells contain the shortest form, which the total must match
+    if numbers.dtype == pl.Float32:  # the total must match the cells, which contain the shortest form of each number
         numbers = numbers.cast(pl.String).cast(pl.Float64)
     if function in ("sum", "mean"):
         return PartialTotal(count, math.nan if cells.unrepresentable else _sum(numbers))
@@ -91,7 +91,7 @@ def _float_sum(numbers: pl.Series) -> float:
 
 
 def _column_extreme(numbers: pl.Series, function: str) -> Any:
-    """Returns the minimum or maximum; NaN only if there are no other values."""
+    """Returns the minimum or maximum; returns NaN only if there are no values other than NaN."""
     if numbers.dtype == pl.String:
         values = list(_decimals(numbers))
         return _extreme([value for value in values if not value.is_nan()] or values[:1], function)
@@ -112,7 +112,7 @@ def _extreme(values: list[Any], function: str) -> Any:
 
 
 def _sort_key(value: Any) -> tuple[int, Any]:
-    """Returns a sort key that puts unrepresentable dates before or after all others."""
+    """Returns a sort key that puts an unrepresentable date before or after all representable dates."""
     return (1 if value.is_later else -1, value.physical) if isinstance(value, UnrepresentableDate) else (0, value)
 
 
