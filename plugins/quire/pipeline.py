@@ -1,4 +1,4 @@
-"""Runs all stages in one process, for the command line and for tests."""
+"""Runs all stages in a single process, for the command line and tests."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from quire.run_records.stage_records import (
 )
 from quire.runs.leases import Lease, hold_lease
 
-SIGNAL_SECONDS = 0.2  # interval at which the main thread wakes up to handle signals that another thread received
+SIGNAL_SECONDS = 0.2  # interval at which the main thread wakes up to handle signals that other threads received
 
 StageProgress = Callable[[str, int, int], None]
-"""Called with the name of a stage, the number of finished units, and their total."""
+"""Called with the name of a stage, its number of finished units, and its total number of units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineResult:
-    """A published run, its partitions with their cache hits, and the resources that each stage used."""
+    """The published run, its partitions (including cache hits), and the resources that each stage used."""
 
     published: PublishedRun
     partitions: tuple[StagedPartition, ...]
@@ -48,7 +48,7 @@ class PipelineResult:
 
 
 class _Meters:
-    """Measures each stage of one run, including its SQL statements."""
+    """Measures each stage of a run, including its SQL statements."""
 
     def __init__(self, request: RunRequest) -> None:
         self._task = f"{request.start} to {request.end}"
@@ -74,12 +74,12 @@ def run_report(
     store: Store,
     progress: StageProgress = lambda stage, done, total: None,
 ) -> PipelineResult:
-    """Runs plan, extract, layout, aggregate, render and publish; starts over if a stored object is damaged.
+    """Runs plan, extract, layout, aggregate, render and publish. Starts over if a stored object is damaged.
 
     Args:
         definition: the report.
         request: the validated request.
-        session: the session with the source.
+        session: a session of the source database.
         store: the store for all objects.
         progress: called when a stage starts, advances or ends.
 
@@ -112,7 +112,7 @@ def _run_stages(
     with meters.stage("layout"):
         laid_out = layout_run(definition, plan, partitions, store=store)
     run = laid_out.run
-    # aggregate and render run one after the other, because in parallel they would need the memory of both
+    # aggregate and render run sequentially, because in parallel they would need the memory of both
     with meters.stage("aggregate") as meter:
         summaries = _aggregate(definition, run, store=store, progress=progress)
         meter.count_written(summaries)
@@ -145,12 +145,12 @@ def store_partitions(
     store: Store,
     progress: StageProgress = lambda stage, done, total: None,
 ) -> tuple[StagedPartition, ...]:
-    """Runs plan and extract, which store the stale partitions of a date range for later runs.
+    """Runs plan and extract. They store the stale partitions of a date range, so that later runs can reuse them.
 
     Args:
         definition: the report.
         request: the validated request.
-        session: the session with the source.
+        session: a session of the source database.
         store: the store for the partitions.
         progress: called when a stage starts, advances or ends.
 
@@ -158,8 +158,8 @@ def store_partitions(
         All partitions of the date range.
 
     Raises:
-        DefinitionError: the report's freshness is ``always``, so nothing can be reused.
-        ReportError: a stage failed; the partitions stored before the failure remain.
+        DefinitionError: the report has ``freshness: always``, so later runs cannot reuse partitions.
+        ReportError: a stage failed. Partitions that were stored before the failure remain.
     """
     if not is_reusable(definition, request):
         raise DefinitionError(
@@ -185,7 +185,7 @@ def _stage_partitions(
     progress: StageProgress,
     meters: _Meters,
 ) -> tuple[RunPlan, tuple[StagedPartition, ...]]:
-    """Runs plan and extract, and returns the plan and all partitions in order."""
+    """Runs plan and extract. Returns the plan and all partitions, in order."""
     from quire.stages.plan import plan_partitions
 
     with meters.stage("plan", session := session.with_own_log()) as meter:

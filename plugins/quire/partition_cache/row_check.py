@@ -1,6 +1,6 @@
-"""Checks that every row belongs to its partition, so that a query without a date filter fails before publishing.
+"""Checks that every row belongs to its partition, so that a run fails if its query lacks a date filter.
 
-The same pass collects the partition's statistics.
+Collects statistics of the partition in the same pass.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RowCheck:
-    """Counts a partition's rows, the rows outside the partition, and the NULL values per column.
+    """Counts the rows of a partition, the rows outside it, and the NULL values in each column.
 
     Args:
-        partition: the partition that the rows should belong to.
+        partition: the partition to which the rows should belong.
         column: name of the time column.
-        start: first time of the partition, as a single-element array of the column's type.
-        stop: exclusive end of the partition, in the same form.
+        start: start of the partition (inclusive), as a one-element array of the column's type.
+        stop: end of the partition (exclusive), in the same form.
     """
 
     def __init__(self, partition: DatePartition, column: str, start: pa.Array, stop: pa.Array) -> None:
@@ -40,7 +40,7 @@ class RowCheck:
 
     @classmethod
     def of(cls, partition: DatePartition, field: pa.Field) -> RowCheck:
-        """Creates the check for a time column; dates and naive timestamps are local to the partition's time zone."""
+        """Creates a check for a time column. Dates and naive timestamps are local to the time zone of the partition."""
 
         def bound(day: date, day_start: datetime) -> pa.Array:
             if pa.types.is_date32(field.type):
@@ -56,7 +56,7 @@ class RowCheck:
         )
 
     def check(self, batch: pa.RecordBatch) -> None:
-        """Adds the rows of a batch to the counts."""
+        """Counts the rows of a batch."""
         times = batch.column(self.column)
         inside = pc.and_(pc.greater_equal(times, self._start), pc.less(times, self._stop))
         self.rows += batch.num_rows
@@ -69,7 +69,7 @@ class RowCheck:
         self._bounds = [min(bounds), max(bounds)] if bounds else []
 
     def statistics(self) -> PartitionStatistics:
-        """Returns the statistics of the rows checked so far, with times in ISO 8601."""
+        """Returns statistics of the rows checked so far. Times are in ISO 8601 format."""
         bounds = [bound.isoformat() for bound in _values(self._bounds, self._type).to_pylist()]
         earliest, latest = bounds or (None, None)
         return PartitionStatistics(earliest=earliest, latest=latest, nulls=dict(self._nulls))
@@ -78,7 +78,7 @@ class RowCheck:
         """Checks that all rows checked so far belong to the partition.
 
         Raises:
-            MisplacedRowsError: rows are outside the partition or have no time.
+            MisplacedRowsError: there are rows outside the partition or without a time.
         """
         first, last = self.partition.start, self.partition.last_day
         misplaced = [
@@ -97,6 +97,6 @@ class RowCheck:
 
 
 def _values(numbers: Sequence[int], dtype: pa.DataType) -> pa.Array:
-    """Converts days or microseconds since 1970 to an array, without ``pa.array``, which imports pandas if installed."""
+    """Converts days or microseconds since 1970 to an array. Avoids ``pa.array``, which imports pandas if installed."""
     packed = struct.pack(f"={len(numbers)}{'i' if pa.types.is_date32(dtype) else 'q'}", *numbers)
     return pa.Array.from_buffers(dtype, len(numbers), [None, pa.py_buffer(packed)])

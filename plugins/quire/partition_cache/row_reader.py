@@ -1,4 +1,4 @@
-"""Reads staged rows in order and in small batches, through range reads of the Parquet objects."""
+"""Reads staged rows in order and in small batches, using range reads of Parquet objects."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ BATCH_BYTES = 4 * 1024 * 1024
 
 
 def read_rows(store: Store, slices: Sequence[RowSlice], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yields the rows of the slices in order while decoding them, with one row group in memory at a time.
+    """Yields the rows of the slices in order. Decodes them on demand, with one row group in memory at a time.
 
-    A batch has at most ``BATCH_ROWS`` rows, and about ``BATCH_BYTES`` according to the encoded size of its columns. If
-    rows are uneven or repetitive, a batch can be larger, but never larger than its row group. Writers split batches to
-    the size that they need.
+    A batch has at most ``BATCH_ROWS`` rows and about ``BATCH_BYTES`` bytes, estimated from the encoded size of its
+    columns. Uneven or repetitive rows can make a batch larger, but never larger than its row group. Writers split
+    batches into the size that they need.
 
     Args:
         store: the object store.
@@ -30,7 +30,8 @@ def read_rows(store: Store, slices: Sequence[RowSlice], names: Sequence[str]) ->
         names: the columns to return, in this order.
 
     Raises:
-        DamagedObjectError: an object is damaged or has fewer rows than the slice; its partition has been evicted.
+        DamagedObjectError: an object is damaged or has fewer rows than its slice. The partition has been evicted from
+            the cache.
     """
     for part in slices:
         yield from _read_slice(store, part, names)
@@ -62,7 +63,7 @@ def _read_slice(store: Store, part: RowSlice, names: Sequence[str]) -> Iterator[
 
 
 def open_rows(store: Store, part: RowSlice | StagedPartition) -> pq.ParquetFile:
-    """Opens a partition's rows; all reads verify checksums, including those of the footer and page headers.
+    """Opens the rows of a partition. Every read verifies checksums, even a read of the footer or of page headers.
 
     Raises:
         DamagedObjectError: the object is missing or damaged.
@@ -73,7 +74,7 @@ def open_rows(store: Store, part: RowSlice | StagedPartition) -> pq.ParquetFile:
 
 @contextmanager
 def evict_on_damage(store: Store, object_key: str) -> Iterator[None]:
-    """Evicts a partition from the cache if the block cannot read its rows because they are damaged.
+    """Evicts a partition from the cache if the block fails because the partition's rows are damaged.
 
     Raises:
         DamagedObjectError: the rows are damaged.
@@ -94,14 +95,14 @@ def evict_on_damage(store: Store, object_key: str) -> Iterator[None]:
 def _is_damage(error: Exception) -> bool:
     """Returns whether an error means that PyArrow failed to decode bytes.
 
-    PyArrow then raises an ArrowInvalid, or a plain OSError without an errno. OSErrors from the operating system have an
-    errno or are of a subclass.
+    In this case, PyArrow raises ArrowInvalid or a plain OSError without an errno. OSErrors from the operating system
+    have an errno or belong to a subclass.
     """
     return isinstance(error, pa.ArrowInvalid) or (type(error) is OSError and error.errno is None)
 
 
 def _batch_rows(group: pq.RowGroupMetaData, names: Sequence[str]) -> int:
-    """Returns how many rows to decode at a time, estimated from the encoded sizes of the columns."""
+    """Estimates from the encoded size of the columns how many rows to decode at a time."""
     selected = set(names)
     chunks = (group.column(index) for index in range(group.num_columns))
     size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in selected)

@@ -1,4 +1,4 @@
-"""The source digest, which names a folder, identifies everything that determines a query's rows except the data."""
+"""Computes the source digest. It identifies everything except the data that determines the rows of a query."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quire.report.request import RunRequest
 from quire.run_records.serialization import digest
 from quire.run_records.stage_records import SourceColumn
 
-EXTRACTOR = 2  # increment when the same rows would be stored as different values, to invalidate cached partitions
+EXTRACTOR = 2  # increment it if the stored form of rows changes; this invalidates all cached partitions
 
 
 def read_source_digest(
@@ -20,10 +20,10 @@ def read_source_digest(
     *,
     transaction: SourceTransaction,
 ) -> str:
-    """Returns a digest of the query, its parameters and columns, and the transaction's database.
+    """Returns a digest of the query, its parameters and columns, and the database of the transaction.
 
     Raises:
-        QueryError, SourceUnavailableError: PostgreSQL rejects the query, or is unreachable.
+        QueryError, SourceUnavailableError: PostgreSQL rejects the query or is unreachable.
     """
     return digest(
         EXTRACTOR, definition.sql_text, request.parameters, definition.timezone, definition.source.time_column,
@@ -34,8 +34,9 @@ def read_source_digest(
 def _database_identity(transaction: SourceTransaction) -> list[str]:
     """Returns the cluster identifier, database, role and search_path.
 
-    If the role is not allowed to read the cluster identifier, returns the server's address instead. The role and
-    search_path matter because roles may see different rows (row-level security) and different tables.
+    If the role is not allowed to read the cluster identifier, returns the address of the server instead. The role and
+    the search_path are included, because they can affect which rows (row-level security) and which tables a query
+    reads.
     """
     may_read_identifier = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AS yes"
     identifier = "(SELECT system_identifier::text FROM pg_control_system())"
@@ -43,6 +44,6 @@ def _database_identity(transaction: SourceTransaction) -> list[str]:
     (row,) = transaction.fetch_own(
         f"SELECT {identifier if transaction.fetch_own(may_read_identifier)[0]['yes'] else address} AS cluster, "  # noqa: S608 - ours
         "current_database()::text AS database, current_user::text AS role, "
-        "(SELECT reset_val FROM pg_settings WHERE name = 'search_path') AS path"  # applies to the report's query
+        "(SELECT reset_val FROM pg_settings WHERE name = 'search_path') AS path"  # the report's search_path
     )
     return [row["cluster"], row["database"], row["role"], row["path"]]

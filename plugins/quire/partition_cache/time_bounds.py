@@ -1,4 +1,4 @@
-"""Finds the earliest and latest time among the rows of a file."""
+"""Finds the earliest and the latest time of the rows in a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quire.run_records.stage_records import RowSlice, StagedPartition
 
 
 def cut_slices(slices: Sequence[RowSlice], *, skipped: int, rows: int) -> tuple[RowSlice, ...]:
-    """Returns slices that cover the next ``rows`` rows after the first ``skipped`` rows."""
+    """Returns slices that contain ``rows`` rows, starting after the first ``skipped`` rows."""
     cut = []
     first = 0
     for part in slices:
@@ -44,19 +44,20 @@ def row_time_bounds(
     timezone: str,
     store: Store,
 ) -> tuple[date, date] | None:
-    """Returns the earliest and latest time among the rows, as dates or datetimes, or None if there are no rows.
+    """Returns the earliest and the latest time of the rows, as dates or datetimes; None if there are no rows.
 
-    Uses the partition's statistics for a slice that covers its complete partition, and reads the time column otherwise.
+    If a slice contains all rows of its partition, uses the statistics of the partition. Otherwise reads the time
+    column.
 
     Args:
         slices: the rows.
-        partitions: the run's partitions.
+        partitions: the partitions of the run.
         column: the time column.
         timezone: the time zone of the returned datetimes.
         store: the object store.
 
     Raises:
-        IntegrityError: stored rows are damaged.
+        IntegrityError: the stored rows are damaged.
     """
     staged = {partition.object_key: partition for partition in partitions}
     bounds: list[date] = []
@@ -64,7 +65,7 @@ def row_time_bounds(
         bounds += _statistics(part, staged.get(part.object_key)) or _stored_bounds(part, column, store)
     if not bounds:
         return None
-    # Python compares datetimes of the same zone by wall clock, which repeats an hour in autumn: compare them in UTC.
+    # Compare in UTC: within a zone, Python compares wall-clock times, and one hour occurs twice in autumn.
     times = [_in_zone(bound, UTC) for bound in bounds]
     return _in_zone(min(times), zone(timezone)), _in_zone(max(times), zone(timezone))
 

@@ -1,6 +1,6 @@
 """Authenticates and authorizes requests through Airflow's auth manager.
 
-The report's name comes only from the path: a query parameter never affects what a request is allowed to do.
+The name of the report comes only from the path, so query parameters cannot affect the authorization of a request.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ API_TOKEN_SECONDS = 120
 
 
 def is_authorized(user: BaseUser, report: str, method: Any, entity: DagAccessEntity | None) -> bool:
-    """Returns whether the auth manager permits a method on a report's DAG, or on one of its entities."""
+    """Returns whether the auth manager permits a method on the DAG of a report, or on an entity of the DAG."""
     details = DagDetails(id=report, team_name=DagModel.get_team_name(report))
     return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=details, user=user)
 
@@ -50,9 +50,9 @@ class Caller:
 
     Args:
         user: the user that the auth manager authenticated.
-        api: Airflow's API, called on behalf of this user.
-        is_program: whether the request carries its own credential; otherwise the browser added the session cookie.
-        authorizer: decides what the user may do with a report's DAG.
+        api: client for Airflow's API that acts on behalf of this user.
+        is_program: whether the client itself sent a credential; otherwise, its browser added the session cookie.
+        authorizer: decides what the user may do with the DAG of a report.
     """
 
     user: BaseUser = field(repr=False)
@@ -61,12 +61,12 @@ class Caller:
     authorizer: Authorizer = field(default=is_authorized, repr=False)
 
     def may(self, method: Any, report: str, entity: DagAccessEntity | None = None) -> bool:
-        """Returns whether the user may apply a method to a report's DAG, or to one of its entities."""
+        """Returns whether the user may apply a method to the DAG of a report, or to an entity of the DAG."""
         return self.authorizer(self.user, report, method, entity)
 
     @property
     def token(self) -> str:
-        """The CSRF token of this user's forms."""
+        """The CSRF token for the forms of this user."""
         return _signer().dumps(self.user.get_id())
 
 
@@ -80,7 +80,7 @@ CallerDep = Annotated[Caller, Depends(_caller)]
 
 
 async def _verified_caller(request: Request, caller: CallerDep) -> Caller:
-    """Rejects browser requests without a valid CSRF token, because another site may have caused them."""
+    """Rejects browser requests that have no valid CSRF token, because another site may have triggered them."""
     if not caller.is_program:
         token = request.headers.get(TOKEN_HEADER)
         if token is None and "form" in request.headers.get("content-type", ""):
@@ -108,7 +108,7 @@ ReportName = Annotated[str, Path(pattern="^[a-z][a-z0-9_]*$", description="Repor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileAccess:
-    """A caller's access to a report's published files, even if the report's definition is invalid."""
+    """A caller's access to a report's published files. The report's definition may be invalid."""
 
     caller: Caller
     report: str
@@ -166,17 +166,17 @@ CancelAccessDep = Annotated[ReportAccess, Depends(_cancel_access)]
 
 
 def _authorize(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> ReportAccess:
-    """Returns the access of an authorized caller; unauthorized callers cannot tell whether the report exists."""
+    """Returns the access of an authorized caller. Unauthorized callers cannot find out whether the report exists."""
     _ensure_authorized(report, caller, method, entity)
     try:
         return ReportAccess(caller=caller, definition=find_definition(include_folder(), report))
-    except DefinitionError as error:  # the error's message may name other reports
+    except DefinitionError as error:  # the error message may name other reports
         logger.info("%s: the definition cannot be loaded: %s", report, error)
         raise _definition_error(report, caller, error) from error
 
 
 def _definition_error(report: str, caller: Caller, error: DefinitionError) -> HTTPException:
-    """Returns the response for a report without a valid definition; only its editors see the details."""
+    """Returns the error response for a report without a valid definition. Only users who may edit it see details."""
     exists = any(path.stem == report for path in (include_folder() / "reports").glob("*.y*ml"))
     if not exists:
         return HTTPException(status.HTTP_404_NOT_FOUND, f"There is no report {report}.")
@@ -187,12 +187,12 @@ def _definition_error(report: str, caller: Caller, error: DefinitionError) -> HT
 
 
 def _ensure_authorized(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> None:
-    permissions = {("GET", None), (method, entity)}  # one check is enough if only GET is needed
+    permissions = {("GET", None), (method, entity)}  # one check if only GET is needed
     if not all(caller.may(needed, report, part) for needed, part in permissions):
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"You don't have permission to do this with report {report}.")
 
 
 def _signer() -> URLSafeTimedSerializer:
-    # All API servers share jwt_secret; unless it is set, [api] secret_key differs between processes.
+    # All API servers share jwt_secret. The fallback, [api] secret_key, differs between processes unless it is set.
     secret = conf.get("api_auth", "jwt_secret", fallback="") or conf.get("api", "secret_key")
     return URLSafeTimedSerializer(secret, salt="quire.portal")

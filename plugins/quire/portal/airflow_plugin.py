@@ -1,4 +1,4 @@
-"""The Airflow plugin, which mounts the portal and the webhooks. Loads neither until the first request."""
+"""The Airflow plugin. It mounts the portal and the webhooks, but loads them only on the first request."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from quire.portal_urls import PREFIX
 
 logger = logging.getLogger(__name__)
 UNSUPPORTED = unsupported_airflow(__version__)
-if UNSUPPORTED:  # without this check, an older Airflow would fail only when a page is opened
+if UNSUPPORTED:  # an unsupported Airflow would otherwise fail only when a user opens a page
     logger.error("%s", UNSUPPORTED)
 
 
 class QuirePlugin(AirflowPlugin):
-    """Adds the portal at /quire/ and a link to it in Airflow's navigation."""
+    """Adds the portal at /quire/, and links to it from Airflow's navigation."""
 
     name = "quire"
     fastapi_apps: list[Any] = (
@@ -38,7 +38,7 @@ class QuirePlugin(AirflowPlugin):
         else [
             {
                 "name": "Reports",
-                "href": f"{PREFIX}/".removeprefix("/"),  # relative to the path at which Airflow is served
+                "href": f"{PREFIX}/".removeprefix("/"),  # relative to the path that serves Airflow
                 "destination": "nav",
                 "url_route": "quire-reports",
                 "icon": f"{PREFIX}/static/nav.svg".removeprefix("/"),

@@ -46,13 +46,13 @@ router = APIRouter(prefix="/api/reports", tags=["reports"])
 broken_router = APIRouter(prefix="/api/broken-reports", tags=["reports"])
 ERROR_RESPONSES = {
     401: {"description": "Not signed in."},
-    403: {"description": "No permission, or a browser request without a valid token."},
+    403: {"description": "You don't have permission, or a browser request has no valid token."},
     404: {"description": "Not found."},
     409: {"description": "The current state of the report does not allow this."},
     410: {"description": "Files of the run are missing from the store."},
     413: {"description": "The body exceeds 64 kB."},
-    422: {"description": "The request is invalid; `detail` says why."},
-    429: {"description": "Too many active runs, or a newer estimate replaced this one."},
+    422: {"description": "The request is invalid; `detail` explains why."},
+    429: {"description": "You have too many active runs, or your newer estimate replaced this one."},
     503: {"description": "The database, the store or Airflow is unavailable, or too many requests are running. Retry."},
 }
 LIMIT = Query(ge=1, le=100, description="Maximum number of runs.")
@@ -67,13 +67,13 @@ async def get_reports(caller: CallerDep, resources: ResourcesDep, base: BaseDep)
 
 @broken_router.get("", summary="List reports with invalid definitions")
 async def get_broken_reports(caller: CallerDep, resources: ResourcesDep) -> list[BrokenReportView]:
-    """Returns the reports whose DAGs you may edit, with their errors."""
+    """Returns the invalid reports whose DAGs you may edit, with their errors."""
     return await list_broken_reports(caller, await read_catalog(resources))
 
 
 @router.get("/{report}", summary="Get a report")
 def get_report(access: ReadAccessDep, base: BaseDep) -> ReportView:
-    """Returns a report with its parameters and common date ranges."""
+    """Returns a report, including its parameters and common date ranges."""
     return show_report(access, base)
 
 
@@ -81,7 +81,7 @@ def get_report(access: ReadAccessDep, base: BaseDep) -> ReportView:
 async def post_estimate(
     access: EstimateAccessDep, resources: ResourcesDep, store: StoreDep, body: ReportRequestBody
 ) -> EstimateView:
-    """Estimates a report. Row counts are exact for cached partitions, and PostgreSQL's planner estimates the others."""
+    """Estimates a report. The rows of cached partitions are exact; PostgreSQL's planner estimates all other rows."""
     report_request = await validate_request(access, resources, **body.model_dump())
     return await estimate_request(access, report_request, resources=resources, store=store)
 
@@ -90,7 +90,7 @@ async def post_estimate(
 async def post_run(
     access: RequestAccessDep, resources: ResourcesDep, store: StoreDep, base: BaseDep, body: ReportRequestBody
 ) -> RequestedRunView:
-    """Returns the active run of an identical request if there is one; otherwise starts a run."""
+    """Starts a run, or returns the active run of an identical request."""
     report_request = await validate_request(access, resources, **body.model_dump())
     run_id, started = await request_run(access, report_request, resources=resources, store=store)
     return RequestedRunView(run_id=run_id, started=started, url=f"{base}{run_path(access.definition.name, run_id)}")
@@ -103,20 +103,20 @@ async def get_runs(
     limit: Annotated[int, LIMIT] = 20,
     offset: Annotated[int, OFFSET] = 0,
 ) -> list[RunView]:
-    """Returns the report's runs, including scheduled runs and command-line runs."""
+    """Returns the runs of a report, including scheduled runs and command-line runs."""
     page = await reader.read_list(access, limit=limit, offset=offset)
     return page.runs
 
 
 @router.get("/{report}/runs/{run_id}", summary="Get a run")
 async def get_run(access: ReadAccessDep, run_id: RunId, reader: RunReaderDep) -> RunDetails:
-    """Returns the progress of an active run, or the files and stage usage of a published run."""
+    """Returns the progress of an active run, or the files and the resource usage of a published run."""
     return (await reader.read_run(access, run_id))[0]
 
 
 @router.get("/{report}/runs/{run_id}/files", summary="List the files of a run")
 async def get_files(access: ReadAccessDep, run_id: RunId, reader: RunReaderDep) -> list[FileView]:
-    """Returns a run's files. Each has a permanent URL, which checks access and redirects to a new presigned URL."""
+    """Returns the files of a run. Their URLs are permanent: they check access and redirect to a new presigned URL."""
     run, _ = await reader.read_run(access, run_id)
     return run.files
 
@@ -130,15 +130,15 @@ async def post_cancel(
     resources: ResourcesDep,
     base: BaseDep,
 ) -> RunDetails:
-    """Cancels an active run and its queries at the source. Does not change a finished run."""
+    """Cancels an active run and its database queries. Does not change a finished run."""
     await cancel(access, run_id, background, resources=resources)
-    store = await run_sync(resources.open_store)  # the store must be configured, but need not be available
+    store = await run_sync(resources.open_store)  # the store must be configured, but does not have to be available
     reader = RunReader(request=request, resources=resources, store=store, base=base)
     return (await reader.read_run(access, run_id))[0]
 
 
 async def cancel(access: ReportAccess, run_id: str, background: BackgroundTasks, *, resources: PortalResources) -> None:
-    """Cancels an active run, and releases its lease after the response, because killed tasks cannot release it."""
+    """Cancels an active run. Releases its lease after the response, because killed tasks cannot release it."""
     caller, report = access.caller, access.definition.name
     run = await caller.api.run(report, run_id)
     if run["state"] in ACTIVE and not is_outcome_final(await caller.api.task_instances(report, run_id)):
@@ -147,7 +147,7 @@ async def cancel(access: ReportAccess, run_id: str, background: BackgroundTasks,
 
 
 def _release(report: str, run_id: str, resources: PortalResources) -> None:
-    """Releases a run's lease; if the store is unavailable, the lease expires later."""
+    """Releases the lease of a run. If the store is unavailable, the lease expires later."""
     try:
         release_lease(report, airflow_run_id(report, run_id), store=resources.open_store())
     except ReportError as error:

@@ -1,4 +1,4 @@
-"""The portal: one app for the pages and the API, mounted in Airflow's API server."""
+"""The portal app, which serves the pages and the API. It is mounted in Airflow's API server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from quire.portal.work_queue import SupersededError
 from quire.portal_urls import PREFIX
 
 SECURITY_HEADERS = {
-    # load no resources from other origins; only Airflow's own pages may frame the portal
+    # blocks resources from other origins; only Airflow's own pages may frame the portal
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -39,14 +39,14 @@ SUPERSEDED_RETRY_AFTER = "2"  # the newer estimate belongs to the same caller
 
 
 def create_app(resources: PortalResources | None = None) -> FastAPI:
-    """Returns the app, with its own resources by default. All of its routes require authentication."""
+    """Creates the app, with its own resources unless they are given. All of its routes require authentication."""
     app = FastAPI(
         title="Quire", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
         description="Request reports for any date range and download their workbooks from permanent links.",
         responses=api.ERROR_RESPONSES,  # type: ignore[arg-type]
     )  # fmt: skip
     app.state.resources = resources or PortalResources()
-    app.router.redirect_slashes = False  # Starlette would build the redirect from the Host header
+    app.router.redirect_slashes = False  # Starlette would use the Host header for the redirect
     app.include_router(api.router)
     app.include_router(api.broken_router)
     app.include_router(downloads.router)
@@ -76,7 +76,7 @@ async def _add_security_headers(request: Request, call_next: object) -> Response
 
 
 async def _respond_with_error(request: Request, error: Exception) -> Response:
-    """Returns an error as JSON for programs or as a page for browsers."""
+    """Responds to an error with JSON for programs, or with a page for browsers."""
     status_code, message = explain(error)
     base = base_path(request)
     retry_after = SUPERSEDED_RETRY_AFTER if isinstance(error, SupersededError) else RETRY_AFTER.get(status_code)
@@ -94,7 +94,7 @@ async def _respond_with_error(request: Request, error: Exception) -> Response:
 
 
 async def _respond_with_missing_files(request: Request, error: Exception) -> Response:
-    """Responds that files are missing; the page shows authorized users a button that creates the report again."""
+    """Responds that files are missing. On the page, authorized users get a button to create the report again."""
     assert isinstance(error, downloads.FilesMissingError)  # noqa: S101 - registered for this class only
     if not _accepts_html(request):
         return JSONResponse({"detail": str(error)}, status.HTTP_410_GONE)

@@ -1,8 +1,8 @@
-"""Streams a zip of a run's files, whose size is known before its first byte is sent.
+"""Streams a zip of a run's files. The size of the zip is known before its first byte is sent.
 
-The size goes into ``Content-Length``. If the source of a streamed response fails, middleware such as Starlette's
-``BaseHTTPMiddleware`` ends the response as if it were complete. Because of the header, the server notices the missing
-bytes and closes the connection, so the client reports an error.
+The response has a ``Content-Length`` header, so that an error does not go unnoticed. If a streamed response fails,
+middleware such as Starlette's ``BaseHTTPMiddleware`` ends it as if it were complete. With the header, the server
+detects the missing bytes and closes the connection, and the client reports an error.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from quire.errors import IntegrityError
 from quire.object_store import Store
 from quire.run_records.stage_records import RenderedFile
 
-BLOCK_BYTES = 0xFFFF  # maximum size of a stored block
+BLOCK_BYTES = 0xFFFF  # maximum size of an uncompressed block
 BLOCK_HEADER = struct.Struct("<BHH")
 
 
 class StoredBlocks:
-    """A deflate stream of stored blocks (RFC 1951, 3.2.4), because the files are already compressed."""
+    """A deflate stream of uncompressed blocks (RFC 1951, 3.2.4), because the files are already compressed."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def compress(self, data: bytes) -> bytes:
-        """Returns the blocks that are now full."""
+        """Adds data, and returns the blocks that are now full."""
         data = self._rest + data
         full = len(data) // BLOCK_BYTES * BLOCK_BYTES
         self._rest = data[full:]
@@ -48,13 +48,13 @@ def _block(data: bytes, *, is_last: bool = False) -> bytes:
 
 
 def archive_bytes(files: Sequence[RenderedFile], made_at: datetime) -> int:
-    """Returns the size of the zip: that of a zip of empty files with the same names, plus the stored blocks."""
+    """Returns the size of the zip, which is the size of a zip of empty files plus the size of the blocks."""
     empty = sum(map(len, _zip([(file.name, ()) for file in files], made_at)))
     return empty + sum(file.bytes + file.bytes // BLOCK_BYTES * BLOCK_HEADER.size for file in files)
 
 
 def stream_archive(files: Sequence[RenderedFile], made_at: datetime, *, store: Store) -> Generator[bytes]:
-    """Yields the bytes of a zip of files from the store.
+    """Yields the bytes of a zip that contains the files.
 
     Raises:
         IntegrityError: the bytes of a file do not match its SHA-256.

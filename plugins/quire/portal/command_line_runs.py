@@ -1,4 +1,4 @@
-"""Runs that the command line published. Airflow has no record of them, so they are listed from their manifests."""
+"""Lists command-line runs. Airflow has no record of these runs, so they are listed from their manifests."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ logger = logging.getLogger(__name__)
 RUN_ID = re.compile(r"cli__[0-9a-f]{32}")
 MAX_LISTED = 100  # newest runs
 MAX_READ = 200  # manifests per call
-MAX_READERS = 4  # concurrent readers: parsing a manifest takes up to about 200 MB of memory
+MAX_READERS = 4  # concurrent readers; each needs up to about 200 MB of memory to parse a manifest
 MAX_CACHED_ORIGINS = 20_000  # about 400 bytes each
 MAX_LISTING_BYTES = 16 * 1024 * 1024
 MAX_LISTING_SECONDS = 30.0
-MAX_UNREADABLE_SECONDS = 300.0  # time until an unreadable manifest is read again
+MAX_UNREADABLE_SECONDS = 300.0  # an unreadable manifest is read again after this time
 
 Run = TypeVar("Run")
-Location = tuple[str, str]  # the store's location, and the report's name
-Version = tuple[str, datetime]  # the run key, and when the run's manifest was modified
+Location = tuple[str, str]  # the location of the store and the name of the report
+Version = tuple[str, datetime]  # the run key and the modification time of the manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -45,10 +45,10 @@ class CommandLineRun:
 
 
 class CommandLineRuns:
-    """Lists command-line runs, and caches the listings and the runs. Every method is thread-safe.
+    """Lists command-line runs. Caches both the listings and the runs. Every method is thread-safe.
 
     Args:
-        max_reads: maximum manifests that a call reads, newest first; later calls read older manifests.
+        max_reads: maximum number of manifests that a call reads, newest first. Later calls read the older manifests.
         listing_seconds: how long a listing is cached.
         limits: limits of each manifest.
     """
@@ -71,9 +71,9 @@ class CommandLineRuns:
         self._listing_lock, self._origin_lock = threading.Lock(), threading.Lock()
 
     def list(self, store: Store, report: str) -> list[CommandLineRun]:
-        """Returns the runs of a report that the command line published, newest first.
+        """Returns the command-line runs of a report, newest first.
 
-        Ignores manifests that are damaged or unreadable because the store denies access.
+        Ignores manifests that are damaged, or to which the store denies access.
 
         Raises:
             StoreRefusedError, StoreUnavailableError: the manifests cannot be listed.
@@ -108,7 +108,7 @@ class CommandLineRuns:
         lock=lambda self: self._listing_lock,
     )
     def _versions(self, store: Store, report: str) -> tuple[Version, ...]:
-        """Returns the newest manifests of a report, newest first; folders without a manifest are not runs."""
+        """Returns the newest manifests of a report, newest first. Folders without a manifest are ignored."""
         prefix = f"reports/{report}/"
         dated = (
             (entry.modified, run_key)
@@ -119,9 +119,9 @@ class CommandLineRuns:
         return tuple((run_key, modified) for modified, run_key in heapq.nlargest(MAX_CACHED_ORIGINS, dated))
 
     def _read_origin(self, store: Store, report: str, run_key: str) -> tuple[bool, CommandLineRun | None]:
-        """Returns whether a run's manifest can be read, and the run if it was published from the command line.
+        """Returns whether the manifest of a run is readable, and the run if the command line published it.
 
-        Does not return the manifest: manifests are large, so few should be in memory at the same time.
+        Does not return the manifest, because manifests are large and few of them should be in memory at a time.
         """
         try:
             manifest = load_manifest(store, manifest_key(report, run_key), limits=self._limits)
@@ -143,10 +143,10 @@ def _origin(manifest: Manifest, run_key: str) -> CommandLineRun | None:
 def merge_page(
     airflow_runs: Sequence[tuple[datetime, Run]], own: Sequence[CommandLineRun], *, skip: int, limit: int
 ) -> list[Run | CommandLineRun]:
-    """Merges two lists of runs, newest first, and returns one page of the result.
+    """Merges Airflow's runs with command-line runs, newest first, and returns a page of the result.
 
     Args:
-        airflow_runs: Airflow's runs, starting with the first that may be on the page.
+        airflow_runs: Airflow's runs, starting with the first run that may be on the page.
         own: all command-line runs.
         skip: number of merged runs before the page.
         limit: maximum number of runs.

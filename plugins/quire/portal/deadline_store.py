@@ -1,4 +1,4 @@
-"""An object store for interactive requests, with short timeouts and a deadline."""
+"""An object store with short timeouts and a deadline, for interactive requests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def short_timeout_client(settings: StoreSettings) -> S3Client:
 
 
 def limit_store(store: Store, deadline: Deadline) -> Store:
-    """Returns a store that sends no requests to a server after the deadline."""
+    """Returns a store that, if it is remote, sends no requests after the deadline."""
     return DeadlineStore(store, deadline) if isinstance(store, S3Store) else store
 
 
@@ -36,23 +36,23 @@ class DeadlineStore(S3Store):
 
     Args:
         store: the store to read.
-        deadline: the deadline of the work that reads from the store.
+        deadline: no requests are sent after this deadline.
     """
 
     def __init__(self, store: S3Store, deadline: Deadline) -> None:
         super().__init__(store.settings)
         self.client, self._deadline = short_timeout_client(store.settings), deadline
 
-    def _get(self, key: str) -> GetObjectOutputTypeDef:  # called for each attempt to read an object
+    def _get(self, key: str) -> GetObjectOutputTypeDef:  # called once for each attempt to read an object
         self._deadline.ensure_time_left()
         return super()._get(key)
 
     def size(self, key: str) -> int | None:
-        """Returns an object's size in bytes, or None if it does not exist."""
+        """Returns the size of an object in bytes, or None if it does not exist."""
         self._deadline.ensure_time_left()
         return super().size(key)
 
     def delete_unchanged(self, key: str, body: bytes) -> bool:
-        """Leaves a damaged record for the next run to delete; an estimate counts it as a cache miss."""
+        """Leaves a damaged record in the store: the next run deletes it, and estimates count it as a cache miss."""
         logger.info("%s is damaged; the next run deletes it", key)
         return False

@@ -1,4 +1,4 @@
-"""FastAPI dependencies that many routes share: the app's resources, the object store and the base path."""
+"""FastAPI dependencies shared by many routes: the resources of the app, the object store and the base path."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _store(resources: ResourcesDep) -> Store:
 
 
 def base_path(request: Request) -> str:
-    """Returns the path prefix under which Airflow is served: empty, or for example ``/airflow`` behind some proxies."""
+    """Returns the path prefix of Airflow's URLs, such as ``/airflow`` behind a proxy; usually empty."""
     return str(request.scope.get("root_path", "")).removesuffix(PREFIX)
 
 

@@ -1,6 +1,6 @@
-"""Serves published files at permanent URLs; authorizes each request and redirects it to a new presigned URL.
+"""Serves published files at permanent URLs. Authorizes each request, then redirects it to a new presigned URL.
 
-The portal checks that all files exist before it responds, so that readers never see the store's own error page.
+Before it responds, checks that all files exist, so that readers never see an error page of the object store.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ RunKey = Annotated[str, Path(pattern=f"^{RUN_KEY}$", description="Key of the pub
 
 
 class FilesMissingError(Exception):
-    """Files of a published run are missing from the store, or have a different size.
+    """Files of a published run are missing from the store or have a different size.
 
     Args:
         manifest: the run's manifest.
-        caller: the caller, if allowed to create the report again; otherwise None.
+        caller: the caller, or None if the caller is not allowed to create the report again.
     """
 
     def __init__(self, manifest: Manifest, caller: Caller | None) -> None:
@@ -52,10 +52,10 @@ class FilesMissingError(Exception):
     "/{run_key}.zip",
     summary="Download all files of a run",
     response_class=StreamingResponse,
-    responses={200: {"content": {"application/zip": {}}, "description": "A zip of the files, uncompressed."}},
+    responses={200: {"content": {"application/zip": {}}, "description": "An uncompressed zip of the files."}},
 )
 async def get_archive(access: FileAccessDep, run_key: RunKey, resources: ResourcesDep, store: StoreDep) -> Transfer:
-    """Streams a zip of all files. If a file turns out to be damaged, the connection is closed early."""
+    """Streams a zip of all files. Closes the connection early if a file turns out to be damaged."""
     slot = resources.transfers.begin(access.caller.user.get_id())
     try:
         manifest = await run_sync(_manifest, access, run_key, resources, store)
@@ -83,12 +83,12 @@ def _archive(access: FileAccess, manifest: Manifest, store: Store, slot: Transfe
     summary="Download a file",
     status_code=status.HTTP_302_FOUND,
     response_class=RedirectResponse,
-    responses={302: {"description": "A presigned URL, valid for the report's `delivery.link_ttl`."}},
+    responses={302: {"description": "Redirects to a presigned URL, which is valid for `delivery.link_ttl`."}},
 )
 def get_file(
     access: FileAccessDep, run_key: RunKey, name: str, resources: ResourcesDep, store: StoreDep
 ) -> RedirectResponse:
-    """Redirects to the object that the manifest lists under this name."""
+    """Redirects to the object of the file with this name."""
     manifest = _manifest(access, run_key, resources, store)
     file = next((file for file in manifest.files if file.name == name), None)
     if file is None:
@@ -102,7 +102,7 @@ def get_file(
 async def post_again(
     access: RequestAccessDep, run_key: RunKey, resources: ResourcesDep, store: StoreDep, base: BaseDep
 ) -> RedirectResponse:
-    """Repeats the request of a run with missing files, ignoring cached partitions."""
+    """Repeats the request of a run whose files are missing, and ignores cached partitions."""
     definition = access.definition
     file_access = FileAccess(caller=access.caller, report=definition.name)
     manifest = await run_sync(_manifest, file_access, run_key, resources, store)
@@ -117,14 +117,14 @@ async def post_again(
         parameters=manifest.parameters,
         formats=[name for name in FILE_FORMATS if name in suffixes] or None,
         force=True,
-        limits=definition.limits,  # the command line can publish more days than readers are allowed to request
+        limits=definition.limits,  # the command line may publish more days than readers may request
     )
     run_id, _ = await request_run(access, report_request, resources=resources, store=store)
     return RedirectResponse(f"{base}{run_path(definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 
 def ensure_files(access: FileAccess, manifest: Manifest, files: Sequence[RenderedFile], *, store: Store) -> None:
-    """Checks that files of a run exist in the store and have the sizes that the manifest lists.
+    """Checks that files of a run exist in the store, with the sizes recorded in the manifest.
 
     Raises:
         FilesMissingError: a file is missing or has a different size.
@@ -140,7 +140,7 @@ def _is_any_missing(files: Sequence[RenderedFile], store: Store) -> bool:
 
 
 def _link_seconds(report: str) -> int:
-    """Returns the lifetime of links, or its default if the definition is invalid, so files stay available."""
+    """Returns the lifetime of links. An invalid definition has the default lifetime, so that files stay available."""
     try:
         delivery = find_definition(include_folder(), report).delivery
     except DefinitionError:

@@ -1,4 +1,4 @@
-"""Error messages for readers. Pydantic's own messages never leave the portal."""
+"""Error messages for readers. Pydantic's original messages are never shown."""
 
 from __future__ import annotations
 
@@ -55,17 +55,17 @@ FAILURE_MESSAGES: Mapping[str, str] = {  # by error class
     "IntegrityError": "Stored data of this report is missing or damaged.",
     "WorkbookError": "The rows do not fit into a workbook.",
 }
-USER_ERRORS = ("RangeError", "ParameterError")  # errors that readers can correct themselves
+USER_ERRORS = ("RangeError", "ParameterError")  # readers can correct these errors themselves
 UNEXPECTED_FAILURE = "The report failed unexpectedly."
 
 
 def explain_failure(kind: str | None, cause: str, *, contact: str) -> str:
-    """Returns a message for readers that explains why a run failed.
+    """Returns a message that explains to readers why a run failed.
 
     Args:
         kind: class name of the error; None if unknown.
         cause: message of the error.
-        contact: the contact for readers.
+        contact: the person or team to contact.
     """
     if kind in USER_ERRORS:
         return cause
@@ -76,7 +76,7 @@ def explain_failure(kind: str | None, cause: str, *, contact: str) -> str:
 
 
 def contact_text(owner: Owner | None) -> str:
-    """Returns the contact for a report's readers."""
+    """Returns the contact for the readers of a report."""
     if owner is None:
         return "your Airflow administrator"
     return f"{owner.name} ({owner.email})" if owner.email else owner.name
@@ -108,7 +108,7 @@ def _explain(error: Exception) -> tuple[int, str]:
 
 
 def _explain_validation(validation_errors: Sequence[Mapping[str, Any]]) -> tuple[int, str]:
-    """Returns the HTTP status and the message for the first validation error; an invalid path is a 404."""
+    """Returns the HTTP status and the message for the first validation error. An invalid path is a 404."""
     first = validation_errors[0]
     source, *path = first["loc"]
     if source == "path":

@@ -22,19 +22,20 @@ from quire.postgres.partition_query import bound_query, query_columns
 from quire.run_records.stage_records import PlannedRun, SourceColumn
 from quire.stages.plan import plan_partitions
 
-MAX_PARTITIONS = 500  # maximum lookups in the store; a range with more partitions is estimated by the planner alone
+MAX_PARTITIONS = 500  # maximum number of lookups in the store; beyond it, only the planner is used
 GRACE_SECONDS = 2
-# Bytes per cell by format, measured with TPC-H's lineitem (16 columns) and the flights of 2013 (19 columns).
+# Average bytes per cell for each format, measured with TPC-H lineitem (16 columns) and the flights (19 columns).
 CELL_BYTES = {"xlsx": 6.5, "csv": 7.5, "parquet": 1.3}
 
 
 def estimate(
     report_request: ReportRequest, *, session: SourceSession, store: Store, deadline: Deadline
 ) -> EstimateView:
-    """Returns the expected size of a report. Reads no more than the plan stage does.
+    """Returns the expected size of a report. Reads no more data than the plan stage does.
 
     Raises:
-        ReportError: the source or the store failed; WorkUnavailableError after the deadline.
+        ReportError: the source or the store failed.
+        WorkUnavailableError: the deadline has passed.
     """
     session = _limit_session(session, deadline)
     request, definition = report_request.request, report_request.definition
@@ -48,7 +49,7 @@ def estimate(
 
 
 def _limit_session(session: SourceSession, deadline: Deadline) -> SourceSession:
-    """Returns a session that ends at the deadline; PostgreSQL cancels its statements ``GRACE_SECONDS`` later."""
+    """Returns a session that ends at the deadline. PostgreSQL cancels its statements ``GRACE_SECONDS`` later."""
     seconds = math.ceil(deadline.remaining) + GRACE_SECONDS
     url = with_defaults(session.url, connect_timeout=str(seconds))
     timeout = min(timedelta(seconds=seconds), session.timeout)
@@ -76,7 +77,7 @@ def _estimate_partitions(report_request: ReportRequest, planned: PlannedRun, ses
 
 
 def _estimate_range(report_request: ReportRequest, session: SourceSession) -> EstimateView:
-    """Estimates a range with the planner alone."""
+    """Estimates a range without cached partitions, using only the planner."""
     request, definition = report_request.request, report_request.definition
     with _transaction(report_request, session) as transaction:
         rows = round(_plan_rows(report_request, transaction))

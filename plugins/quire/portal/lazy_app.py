@@ -1,6 +1,6 @@
 """An ASGI app that is created on its first request.
 
-Airflow loads plugins in every process, including tasks: only the API server should import FastAPI and the templates.
+Airflow loads plugins in every process, including tasks, but only the API server should import FastAPI and templates.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class LazyApp:
     """Delegates to an app that a factory creates.
 
     Args:
-        module: module of the factory, imported on the first request.
-        function: name of the factory, which takes no arguments and returns an ASGI app.
+        module: the module of the factory, which the first request imports.
+        function: the name of the factory, which takes no arguments and returns an ASGI app.
     """
 
     def __init__(self, module: str, function: str = "create_app") -> None:
@@ -32,7 +32,7 @@ class LazyApp:
         self._lock = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forwards a request, with the parent app added to its scope."""
+        """Adds the parent app to the scope of a request, then forwards the request."""
         app = self._app if self._app is not None else await asyncio.to_thread(self._create)
         await app({**scope, HOST: scope.get("app")}, receive, send)
 

@@ -1,4 +1,4 @@
-"""A short-lived cache of manifests, which never change but may be deleted."""
+"""A cache of manifests. Its entries are short-lived, because manifests never change but may be deleted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_CACHE_SECONDS = 60.0  # a deleted run may remain visible for this long
 
 
 def estimate_memory(value: Any) -> int:
-    """Estimates the memory of a value and its contents; objects that are referenced twice count twice."""
+    """Estimates the memory used by a value and its contents. Objects that are referenced twice count twice."""
     size = sys.getsizeof(value)
     if is_dataclass(value) and not isinstance(value, type):
         return size + sum(estimate_memory(getattr(value, field.name)) for field in fields(value))
@@ -44,7 +44,7 @@ class ManifestCache:
         )
 
     def read(self, store: Store, report: str, run_key: str) -> Manifest:
-        """Returns a published run's manifest.
+        """Returns the manifest of a published run.
 
         Raises:
             IntegrityError: the manifest does not exist or is damaged.

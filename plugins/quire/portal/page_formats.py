@@ -1,4 +1,4 @@
-"""Formats ages and date ranges for the pages, and maps template filters to functions."""
+"""Formats ages and date ranges for the pages, and defines the template filters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ AGES = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_
 
 
 def format_age(time: datetime, now: datetime) -> str:
-    """Returns how long ago a time was, such as ``just now`` or ``5 minutes ago``."""
+    """Describes how long ago a time was, as in ``just now`` and ``5 minutes ago``."""
     seconds = (now - time).total_seconds()
     for unit, length in AGES:
         count = int(seconds // length)
@@ -21,7 +21,7 @@ def format_age(time: datetime, now: datetime) -> str:
 
 
 def format_date_range(start: date | None, end: date | None) -> str:
-    """Returns the shortest unambiguous form of a date range: ``2013``, ``1 to 30 March 2013``; empty if unknown."""
+    """Returns the shortest unambiguous form of a date range, such as ``1 to 30 March 2013``; empty if it is unknown."""
     if start is None or end is None:
         return ""
     following = end + timedelta(days=1)
@@ -41,7 +41,7 @@ def format_date_range(start: date | None, end: date | None) -> str:
 
 
 def format_sentence(text: str) -> str:
-    """Formats a message as a sentence: capitalizes it, unless its first word is a name, and adds a final period."""
+    """Formats a message as a sentence. Adds a final period and, unless the first word is a name, a capital letter."""
     first_word = text.partition(" ")[0]
     capitalized = text[:1].upper() + text[1:] if first_word.isalpha() else text
     return capitalized if text.endswith((".", "!", "?", "…")) else f"{capitalized}."

@@ -1,7 +1,7 @@
-"""Prepares the summaries on run pages, in a small queue within a memory limit, and caches them.
+"""Prepares and caches the summaries on run pages. A queue limits the memory that the preparations need.
 
-Each preparation holds at most ``MAX_STORED_BYTES`` of stored data. All preparations of a process together hold at most
-``MAX_TABLE_BYTES`` of decoded data, because they decode one at a time.
+Each preparation holds at most ``MAX_STORED_BYTES`` of stored data in memory. All preparations in a process together
+hold at most ``MAX_TABLE_BYTES`` of decoded data, because only one of them decodes data at a time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from quire.tables_and_charts.page_tables import SummaryTable, summary_tables
 logger = logging.getLogger(__name__)
 
 MAX_PREPARATIONS = 2  # concurrent preparations per process
-MAX_SECONDS = 10.0  # maximum time that a page waits for its summaries
+MAX_SECONDS = 10.0  # maximum wait of a page for its summaries
 MAX_CACHE_BYTES = 16 * 1024 * 1024  # per process
 MAX_CACHE_SECONDS = 60.0  # deleted summaries may remain visible for this long
 NOT_READY = "The summaries are not ready yet. Reload this page in a few seconds."
@@ -43,7 +43,7 @@ Key = tuple[Any, ...]
 
 
 class TableBuilder(Protocol):
-    """Builds the tables of a run's page."""
+    """Builds the tables of a run page."""
 
     def __call__(self, definition: ReportDefinition, manifest: Manifest, *, store: Store) -> Tables:
         """Returns the tables."""
@@ -52,11 +52,11 @@ class TableBuilder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageSummaries:
-    """The summaries of a run's page.
+    """The summaries on a run page.
 
     Args:
         tables: summaries with their charts.
-        message: why the summaries are missing and what to do; empty if none are missing.
+        message: explains why the summaries are missing and what to do; empty if none are missing.
     """
 
     tables: Tables = ()
@@ -64,10 +64,10 @@ class PageSummaries:
 
 
 class SummaryPreparations:
-    """Prepares the summaries of run pages and caches them; concurrent requests for a run share one preparation.
+    """Prepares and caches the summaries on run pages. Concurrent requests for a run share a preparation.
 
     Args:
-        queue: limits concurrent preparations; defaults to ``MAX_PREPARATIONS``.
+        queue: limits the number of concurrent preparations, by default to ``MAX_PREPARATIONS``.
         build: builds the tables of a run.
         seconds: how long a page waits for a preparation that another request started.
     """
@@ -80,7 +80,7 @@ class SummaryPreparations:
         self._build = build
         self._cache: TTLCache[Key, Tables] = TTLCache(MAX_CACHE_BYTES, MAX_CACHE_SECONDS, getsizeof=estimate_memory)
         self._running: dict[Key, Future[Tables]] = {}
-        self._lock = threading.Lock()  # guards the cache and the running preparations
+        self._lock = threading.Lock()  # guards both the cache and the running preparations
 
     async def load(self, access: ReportAccess, manifest: Manifest, *, store: Store) -> PageSummaries:
         """Returns the summaries of a run, or a message if they cannot be prepared."""
@@ -110,9 +110,9 @@ class SummaryPreparations:
     def _prepare(
         self, key: Key, definition: ReportDefinition, manifest: Manifest, store: Store, deadline: Deadline
     ) -> Tables:
-        """Returns the tables, reusing another thread's result if available; runs in a thread of the queue."""
+        """Returns the tables. Reuses the result of another thread if possible. Runs in a thread of the queue."""
         own = Future[Tables]()
-        own.set_running_or_notify_cancel()  # so that waiting requests cannot cancel it
+        own.set_running_or_notify_cancel()  # prevents waiting requests from canceling the future
         with self._lock:
             if (tables := self._cache.get(key)) is not None:
                 return tables
@@ -132,7 +132,7 @@ class SummaryPreparations:
         return tables
 
     def _finish(self, key: Key, own: Future[Tables], tables: Tables | None) -> None:
-        """Passes tables to the waiting requests, and caches the tables unless they exceed the cache's size."""
+        """Passes the tables to the waiting requests. Caches the tables unless they exceed the size of the cache."""
         with self._lock:
             del self._running[key]
             if tables is not None and estimate_memory(tables) <= MAX_CACHE_BYTES:
@@ -142,7 +142,7 @@ class SummaryPreparations:
 
 
 def _key(definition: ReportDefinition, manifest: Manifest, store: Store) -> Key:
-    """Returns the cache key, which contains everything that determines the tables."""
+    """Returns the cache key. It includes everything that determines the tables."""
     definition_digest = digest(definition.model_dump(mode="json"))
     return (store.location, definition.name, manifest.run, manifest.summaries, definition_digest)
 

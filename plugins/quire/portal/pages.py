@@ -1,4 +1,4 @@
-"""The HTML pages, which show the same records that the API returns."""
+"""The HTML pages. They show the same records that the API returns."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def show_report_page(
     limit: Annotated[int, LIMIT] = RUNS_PER_PAGE,
     offset: Annotated[int, OFFSET] = 0,
 ) -> Response:
-    """Shows a report's form and its runs."""
+    """Shows the form and the runs of a report."""
     return await _report_page(access, reader, limit=limit, offset=offset)
 
 
@@ -106,7 +106,7 @@ def _page_query(offset: int, limit: int) -> str:
 async def request_report(
     access: RequestAccessDep, request: Request, resources: ResourcesDep, reader: RunReaderDep
 ) -> Response:
-    """Requests a run with the form's values, and redirects to the run's page."""
+    """Requests a run with the form's values, then redirects to the run's page."""
     form = await request.form()
     fields = {name: value for name, value in form.items() if name != TOKEN_FIELD and isinstance(value, str)}
     parameters = {name: fields[name] for name in access.definition.parameters if fields.get(name)}
@@ -132,7 +132,7 @@ async def request_report(
 async def show_run_page(
     access: ReadAccessDep, run_id: RunId, resources: ResourcesDep, reader: RunReaderDep
 ) -> Response:
-    """Shows the progress or outcome of a run."""
+    """Shows the progress or the outcome of a run."""
     definition = access.definition
     run, manifest = await reader.read_run(access, run_id)
     report = await run_sync(show_report, access, reader.base)
@@ -149,7 +149,7 @@ async def show_run_page(
 async def cancel_run(
     access: CancelAccessDep, run_id: RunId, background: BackgroundTasks, resources: ResourcesDep, base: BaseDep
 ) -> Response:
-    """Cancels a run, and redirects to the run's page."""
+    """Cancels a run, then redirects to the run's page."""
     await cancel(access, run_id, background, resources=resources)
     return RedirectResponse(f"{base}{run_path(access.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 

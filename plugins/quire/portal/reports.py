@@ -15,7 +15,7 @@ from quire.settings import include_folder
 
 
 async def read_catalog(resources: PortalResources) -> Catalog:
-    """Returns the catalog, loaded in a thread."""
+    """Loads the catalog in a thread."""
     return await run_sync(resources.load_catalog, include_folder())
 
 
@@ -32,14 +32,14 @@ async def list_reports(caller: Caller, catalog: Catalog, base: str) -> list[Repo
 
 
 async def list_broken_reports(caller: Caller, catalog: Catalog) -> list[BrokenReportView]:
-    """Returns the reports with an invalid definition that the caller may edit, with their errors."""
+    """Returns the invalid reports that the caller may edit, with their errors."""
     errors = catalog.errors
     editable = await run_sync(lambda: [name for name in errors if caller.may("PUT", name)])
     return [BrokenReportView(name=name, error=errors[name].message) for name in sorted(editable)]
 
 
 def show_report(access: ReportAccess, base: str) -> ReportView:
-    """Returns a report with everything that its form needs."""
+    """Returns a report, including everything that its form needs."""
     definition = access.definition
     return ReportView(
         name=definition.name,

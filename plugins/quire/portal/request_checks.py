@@ -1,4 +1,4 @@
-"""Validates report requests, estimates them, and starts runs within the quota and the definition's limits."""
+"""Validates and estimates report requests, and starts runs within the quota and the limits of the definition."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quire.portal.work_queue import Deadline
 
 
 async def validate_request(access: ReportAccess, resources: PortalResources, **fields: Any) -> ReportRequest:
-    """Returns the result of ``parse_request``, called in a thread so that it does not block other requests.
+    """Calls ``parse_request`` in a thread, so that it does not block other requests.
 
     Raises:
         RangeError, ParameterError: the request is invalid.
@@ -32,7 +32,7 @@ async def estimate_request(
     """Returns the expected size of a report.
 
     Raises:
-        WorkUnavailableError: too many estimates are running, or this one timed out.
+        WorkUnavailableError: too many estimates are running, or this estimate timed out.
         ReportError: the source or the store failed.
         SupersededError: the caller requested another estimate in the meantime.
     """
@@ -53,7 +53,7 @@ def _estimation(
 async def request_run(
     access: ReportAccess, report_request: ReportRequest, *, resources: PortalResources, store: Store
 ) -> tuple[str, bool]:
-    """Returns the ID of the run that serves a request, and whether this call started the run.
+    """Returns the ID of the run that serves a request, and whether this call started that run.
 
     Raises:
         RangeError: the report would have more rows than the definition allows.
@@ -62,7 +62,7 @@ async def request_run(
     """
     max_rows = access.definition.limits.rows
     if max_rows is not None:
-        # The form sends estimates under the plain user ID at the same time; neither may supersede the other.
+        # The form may concurrently request an estimate under the plain user ID. Neither may supersede the other.
         user = f"run:{access.caller.user.get_id()}"
         work = _estimation(access, report_request, resources=resources, store=store)
         expected = await resources.estimates.run(user, work, supersedes=False)

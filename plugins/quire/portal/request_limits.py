@@ -1,7 +1,7 @@
-"""An ASGI middleware that limits the size of a request's body, URL and headers.
+"""ASGI middleware that limits the size of the body, the URL and the headers of a request.
 
-FastAPI reads and parses a JSON body before it authenticates the caller. This middleware therefore limits the memory
-that an anonymous caller's body can take to ``MAX_BODY_BYTES``.
+FastAPI reads and parses a JSON body before it authenticates the caller. Without this limit, an anonymous caller could
+send a body that exhausts the memory.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from quire.portal.lazy_app import App, Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_QUERY_BYTES = 8 * 1024
-MAX_HEADER_BYTES = 32 * 1024  # all headers together; a session cookie takes 1 to 2 kB
+MAX_HEADER_BYTES = 32 * 1024  # total size of all headers; a session cookie takes 1 to 2 kB
 MAX_PATH_BYTES = 2 * 1024
 MAX_READ_SECONDS = 15.0
 
 
 class RequestSizeLimits:
-    """Rejects oversized requests, and forwards the others with their complete body.
+    """Rejects oversized requests. Forwards other requests with their complete body.
 
     Args:
         app: the app to protect.
-        read_seconds: maximum time for a body to arrive.
+        read_seconds: maximum time to receive a body.
     """
 
     def __init__(self, app: App, *, read_seconds: float = MAX_READ_SECONDS) -> None:
         self._app, self._read_seconds = app, read_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forwards a request, or rejects it."""
+        """Forwards or rejects a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -57,7 +57,7 @@ class _Oversized(Exception):
 
 
 class _Disconnected(Exception):
-    """The client disconnected before its body was complete."""
+    """The client disconnected before it had sent the complete body."""
 
 
 def _ensure_small_head(scope: Scope) -> None:
@@ -77,7 +77,7 @@ def _oversized_body() -> _Oversized:
 
 
 async def _read_body(receive: Receive) -> bytes:
-    """Reads a body up to the limit, whatever its Content-Length header says."""
+    """Reads a body up to the limit, without relying on its Content-Length header."""
     body = bytearray()
     while True:
         message = await receive()
@@ -91,7 +91,7 @@ async def _read_body(receive: Receive) -> bytes:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Returns a ``receive`` that first returns the complete body, then the server's messages."""
+    """Returns a ``receive`` function that returns the complete body first, then the messages of the server."""
     parts = [body]
 
     async def replay() -> MutableMapping[str, Any]:

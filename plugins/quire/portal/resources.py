@@ -1,4 +1,4 @@
-"""The resources of a portal app: its connections, and the queues and caches that its requests share."""
+"""The resources of a portal app, which are its connections, queues and caches."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from quire.report.definition import ReportDefinition
 from quire.settings import StoreSettings
 
 MAX_LISTS = 8
-MAX_RUNS = 8  # each uses one thread at a time, and so holds one manifest
-MAX_USER_RUNS = 2  # a user may watch runs in several tabs
+MAX_RUNS = 8  # each uses one thread at a time, and therefore holds at most one manifest
+MAX_USER_RUNS = 2  # a user may watch runs in more than one tab
 MAX_VALIDATIONS = 2
 
 
 class StoreConnection:
-    """Opens the store of Airflow's connection, cached because creating its client takes longer than a request."""
+    """Opens the store of Airflow's connection. The store is cached, because creating a client is slow."""
 
     def __init__(self) -> None:
         self._create = lru_cache(maxsize=4)(_create_store)
@@ -47,7 +47,7 @@ class StoreConnection:
 
 def _create_store(settings: StoreSettings) -> S3Store:
     store = S3Store(settings)
-    _ = store.client  # created once here rather than concurrently by several threads
+    _ = store.client  # created here once, because several threads could otherwise create it concurrently
     return store
 
 
@@ -61,7 +61,7 @@ def _run_queue() -> TurnQueue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortalResources:
-    """Everything that the requests of a portal app share. Each API server process has one app.
+    """The resources that all requests to a portal app share. Each API server process has one app.
 
     Args:
         open_store: opens the object store.
@@ -71,7 +71,7 @@ class PortalResources:
         single_runs: limits concurrent reads of single runs.
         validations: limits concurrent validations of report requests.
         estimates: limits concurrent estimates.
-        user_locks: locks by user; a user's runs are started one at a time.
+        user_locks: a lock for each user, so that a user's runs are started one at a time.
         transfers: limits concurrent zip downloads.
         summaries: prepares and caches the summaries of run pages.
         manifests: caches manifests.
