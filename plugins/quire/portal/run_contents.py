@@ -1,4 +1,4 @@
-"""The contents of a published run: its files, rows, warnings and resource usage by stage."""
+"""The contents of a published run: its files, rows, warnings and resource usage."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def manifest_fields(manifest: Manifest, base: str) -> dict[str, Any]:
 
 
 def limit_warnings(manifest: Manifest) -> list[str]:
-    """Returns the first warnings of a run, each of limited length, and the number of further warnings."""
+    """Returns the first warnings of a run, truncated, and a line that counts any further warnings."""
     warnings = [truncate(warning, MAX_WARNING_LENGTH) for warning in manifest.warnings[:MAX_WARNINGS]]
     more = len(manifest.warnings) - len(warnings)
     return [*warnings, f"{format_count(more, 'more warning')} in the run's manifest."] if more else warnings
@@ -58,7 +58,7 @@ def file_views(manifest: Manifest, base: str) -> list[FileView]:
 
 
 def stage_views(usages: Sequence[TaskUsage]) -> list[StageView]:
-    """Returns the resource usage of each stage, summed over its tasks."""
+    """Returns the resource usage of each stage, combined over its tasks."""
     views = []
     for stage in dict.fromkeys(usage.stage for usage in usages):
         tasks = [usage for usage in usages if usage.stage == stage]

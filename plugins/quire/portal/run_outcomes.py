@@ -1,4 +1,4 @@
-"""Loads the outcomes of Airflow's runs with few calls per list, and caches the final outcomes."""
+"""Loads the outcomes of Airflow runs with few API calls. Caches final outcomes."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from quire.run_records.manifest import RUN_KEY
 logger = logging.getLogger(__name__)
 
 STATES: Mapping[str, RunState] = {"queued": "waiting", "running": "running", "success": "done", "failed": "failed"}
-CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the note of a canceled run
-MAX_CALLS = 3  # concurrent calls per list, which leaves capacity for other users
+CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the Airflow note of a canceled run
+MAX_CALLS = 3  # concurrent calls for each list; leaves capacity for other users
 MAX_TASK_PAGES = 10
-MAX_CACHED = 10_000  # outcomes, about 2 kB each at most
-NO_ACCESS = {401, 403}  # HTTP statuses that apply to the caller rather than to a single run
-MAX_CACHE_SECONDS = 300.0  # a caller who lost access to tasks or XComs may still see cached outcomes
+MAX_CACHED = 10_000  # outcomes of at most about 2 kB each
+NO_ACCESS = {401, 403}  # HTTP statuses that concern the caller rather than a single run
+MAX_CACHE_SECONDS = 300.0  # for this long, callers who have lost access still see outcomes
 
 
 class PublishReturnValue(BaseModel):
-    """The part of publish's return value that the portal needs."""
+    """The fields of publish's return value that the portal needs."""
 
     run: str = Field(pattern=f"^{RUN_KEY}$")
     reused: bool
@@ -46,12 +46,12 @@ class RunOutcome:
     """The outcome of a run.
 
     Args:
-        state: state of the run.
-        returned: return value of publish; None if Airflow has none.
-        cause: recorded failure reason, if any.
-        kind: name of the error class of ``cause``.
-        progress: progress of an active run.
-        is_readable: whether Airflow's records of the run could be loaded.
+        state: the state of the run.
+        returned: the return value of publish, or None if Airflow does not have it.
+        cause: the recorded failure reason, if any.
+        kind: the name of the error class that belongs to ``cause``.
+        progress: the progress of an active run.
+        is_readable: whether Airflow's records of the run were loaded.
     """
 
     state: RunState
@@ -63,16 +63,16 @@ class RunOutcome:
 
 
 def is_outcome_final(tasks: Iterable[Mapping[str, Any]]) -> bool:
-    """Returns whether all stages of a run have finished, so that only its notifications may remain."""
+    """Returns whether all stages of a run have finished. Its notifications may still be pending."""
     stages = [task for task in tasks if task["task_id"] != NOTIFY]
     return bool(stages) and all(task["state"] in OVER for task in stages)
 
 
 def parse_state(run: Mapping[str, Any]) -> RunState:
-    """Returns the state of a run according to Airflow, regardless of its tasks."""
+    """Returns the state that Airflow reports for a run. Ignores the states of its tasks."""
     cancelled = CANCELLED.match(run["note"] or "")
     if run["state"] == "failed" and cancelled and cancelled[1] >= (run["start_date"] or "")[:19]:
-        return "cancelled"  # unless the run failed again after a restart
+        return "cancelled"  # not if the run failed again after a restart
     return STATES.get(run["state"], "waiting")
 
 
@@ -83,9 +83,9 @@ async def load_outcome(
 
     Args:
         report: name of the report.
-        run: the run as returned by Airflow's API.
-        api: Airflow's API on behalf of the caller.
-        tasks: failed tasks and successful publish tasks of the run; None to load them.
+        run: the run, as returned by Airflow's API.
+        api: client for Airflow's API that acts on behalf of the caller.
+        tasks: failed tasks and successful publish tasks of the run; if None, they are loaded.
 
     Raises:
         NotFoundError: the run was deleted in the meantime.
@@ -116,10 +116,10 @@ def _returned(pushed: Any) -> PublishReturnValue | None:
 
 
 class RunOutcomes:
-    """Loads the outcomes of a list of runs, and caches the final outcomes.
+    """Loads the outcomes of several runs. Caches final outcomes.
 
     Args:
-        max_task_pages: maximum pages of tasks to read per list and task state.
+        max_task_pages: maximum number of task pages to read for each call and task state.
     """
 
     def __init__(self, *, max_task_pages: int = MAX_TASK_PAGES) -> None:
@@ -129,13 +129,14 @@ class RunOutcomes:
     async def load(
         self, report: str, runs: Sequence[Mapping[str, Any]], *, api: AirflowApi, user: str
     ) -> dict[str, RunOutcome]:
-        """Returns the outcome of each run by ID, omitting runs that were deleted in the meantime.
+        """Returns the outcomes by run ID. Omits runs that were deleted in the meantime.
 
-        Final outcomes are cached per user, because Airflow authorizes each user separately. A run whose tasks or XComs
-        cannot be loaded gets an outcome with ``is_readable=False``, so that it does not hide the other runs.
+        Final outcomes are cached separately for each user, because users have different permissions in Airflow. If the
+        tasks or XComs of a run cannot be loaded, its outcome has ``is_readable=False``, so that the other runs remain
+        visible.
 
         Raises:
-            RefusedError: the caller is not allowed to read the report's tasks or XComs.
+            RefusedError: the caller is not allowed to read the tasks or XComs of the report.
         """
         outcomes = {run["dag_run_id"]: cached for run in runs if (cached := self._final.get(_key(user, report, run)))}
         uncached = [run for run in runs if run["dag_run_id"] not in outcomes]
@@ -163,8 +164,8 @@ class RunOutcomes:
     async def _load_ended_tasks(
         self, report: str, runs: Sequence[Mapping[str, Any]], api: AirflowApi
     ) -> dict[str, list[dict[str, Any]]]:
-        """Returns failed tasks and successful publish tasks by run, omitting runs whose tasks may be incomplete."""
-        if len(runs) < 2:  # for a single run, loading its tasks separately takes no more calls
+        """Returns failed tasks and successful publish tasks by run. Omits runs whose tasks may be incomplete."""
+        if len(runs) < 2:  # loading the tasks of a single run separately takes no more calls
             return {}
         times = sorted((run["run_after"] for run in runs), key=datetime.fromisoformat)
         tasks: dict[str, list[dict[str, Any]]] = {run["dag_run_id"]: [] for run in runs}

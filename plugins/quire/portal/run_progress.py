@@ -18,7 +18,7 @@ DONE = {"success", "skipped"}
 
 
 async def load_progress(api: AirflowApi, report: str, run_id: str, tasks: Sequence[Mapping[str, Any]]) -> ProgressView:
-    """Returns the progress of a run from its tasks and the return values of plan and layout."""
+    """Computes the progress of a run from its tasks and the return values of plan and layout."""
     planned, cached_partitions, laid_out = await asyncio.gather(
         api.xcom(report, run_id, "plan", "return_value"),
         api.xcom(report, run_id, "plan", CACHED),
@@ -37,7 +37,7 @@ async def load_progress(api: AirflowApi, report: str, run_id: str, tasks: Sequen
 
 
 def _group_sizes(pushed: Any, field: str) -> list[int] | None:
-    """Returns the number of units per task of a mapped stage, or None if the XCom, which users can edit, is invalid."""
+    """Returns the number of units in each task of a mapped stage. None if the XCom is invalid; users can edit XComs."""
     if not isinstance(pushed, list):
         return None
     counts = [unverified_count(group, field) for group in pushed]
@@ -51,7 +51,7 @@ def _current_stage(tasks: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _count_done(tasks: Iterable[Mapping[str, Any]], stage: str, counts: Sequence[int] | None) -> int:
-    """Returns the total number of units of a mapped stage's successful tasks."""
+    """Returns the total number of units in the successful tasks of a mapped stage."""
     successful = {task["map_index"] for task in tasks if task["task_id"] == stage and task["state"] == "success"}
     return sum(count for number, count in enumerate(counts or ()) if number in successful)
 
@@ -59,7 +59,7 @@ def _count_done(tasks: Iterable[Mapping[str, Any]], stage: str, counts: Sequence
 async def load_failure(
     api: AirflowApi, report: str, run_id: str, tasks: Iterable[Mapping[str, Any]], state: str
 ) -> tuple[str | None, str | None]:
-    """Returns the first recorded failure reason among tasks in ``state``, and the name of its error class."""
+    """Returns the first failure reason recorded by a task in ``state``, and the name of its error class."""
     candidates = [task for task in tasks if task["state"] == state and task["task_id"] != NOTIFY]
     for task in sorted(candidates, key=lambda task: task["end_date"] or "")[:MAX_REASON_LOOKUPS]:
         instance = {"map_index": task["map_index"]}

@@ -1,4 +1,4 @@
-"""Reads run lists and single runs in the portal's queues, as both call Airflow's API often."""
+"""Reads run lists and single runs through queues, because both make many calls to Airflow's API."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from quire.portal.views import RunDetails
 from quire.portal.work_queue import InThread
 from quire.run_records.manifest import Manifest
 
-CLIENT_DISCONNECTED = 499  # the client has disconnected, so nothing reads this response
+CLIENT_DISCONNECTED = 499  # nobody reads this response, because the client has disconnected
 
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReader:
-    """Reads runs for one request, and stops if its client disconnects.
+    """Reads runs for a request. Stops if the client disconnects.
 
     Args:
         request: the request.
         resources: the queues and caches of the app.
         store: the store that holds the manifests.
-        base: path prefix of the portal's URLs.
+        base: path prefix of Airflow's URLs.
     """
 
     request: Request
@@ -41,7 +41,7 @@ class RunReader:
     base: str
 
     async def read_list(self, access: ReportAccess, *, limit: int, offset: int) -> RunList:
-        """Returns one page of a report's runs (see ``list_runs``).
+        """Returns a page of a report's runs (see ``list_runs``).
 
         Raises:
             WorkUnavailableError: too many lists are being read, or this call timed out.
@@ -57,7 +57,7 @@ class RunReader:
         return await _run_while_connected(self.request, in_turn())
 
     async def read_run(self, access: ReportAccess, run_id: str) -> tuple[RunDetails, Manifest | None]:
-        """Returns a run, and its manifest if it is published (see ``show_run``).
+        """Returns a run, and its manifest if the run is published (see ``show_run``).
 
         Raises:
             NotFoundError: the run does not exist.
@@ -90,7 +90,7 @@ RunReaderDep = Annotated[RunReader, Depends(_run_reader)]
 
 
 async def _run_while_connected(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
-    """Returns the result of ``work``, and cancels it if the client disconnects."""
+    """Awaits ``work`` and returns its result. Cancels ``work`` if the client disconnects."""
     working, leaving = asyncio.create_task(work), asyncio.create_task(_wait_for_disconnect(request))
     try:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)

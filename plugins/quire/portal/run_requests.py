@@ -1,4 +1,4 @@
-"""Handles report requests; identical requests share one run, no matter how many users send them."""
+"""Handles report requests. Identical requests share a run, even if different users send them."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _NUMBERED_RUN_ID = re.compile(r"ask__[0-9a-f]+__([0-9]{1,9})")
 
 
 class PausedError(Exception):
-    """The report's DAG is paused, so its runs would not start."""
+    """The DAG of the report is paused, so its runs would not start."""
 
 
 class BusyError(Exception):
-    """Identical requests keep starting and finishing runs."""
+    """Identical requests keep starting runs that finish before they can be shared."""
 
 
 class QuotaError(Exception):
-    """The caller has reached the limit of active runs or of concurrent downloads."""
+    """The caller has reached the limit for active runs or for concurrent downloads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class ReportRequest:
 
     Args:
         definition: the report.
-        request: date range, parameters including defaults, formats, and whether to ignore cached partitions.
+        request: date range, parameters (including defaults), formats, and whether to ignore cached partitions.
     """
 
     definition: ReportDefinition
@@ -58,7 +58,7 @@ class ReportRequest:
 
     @property
     def prefix(self) -> str:
-        """The run ID prefix of all runs that serve this request."""
+        """The prefix of the IDs of all runs that serve this request."""
         request = self.request
         parts = [self.definition.model_dump(mode="json"), request.start, request.end, request.parameters, self.formats]
         return f"{RUN_ID_PREFIX}{digest(*parts, *(['force'] if request.force else []))}__"
@@ -70,7 +70,7 @@ class ReportRequest:
 
     @property
     def conf(self) -> dict[str, Any]:
-        """The conf of the Airflow run, which the plan stage parses."""
+        """The conf of the Airflow run. The plan stage parses it."""
         request = self.request
         return {
             "start": request.start.isoformat(),
@@ -91,20 +91,20 @@ def parse_request(
     force: bool = False,
     limits: RequestLimits | None = None,
 ) -> ReportRequest:
-    """Validates a request without contacting the source.
+    """Validates a request without connecting to the source.
 
     Args:
         definition: the report.
         start: first day.
         end: last day.
-        parameters: values by name, as JSON values or strings.
-        formats: formats of the files; None for the definition's formats.
+        parameters: parameter values by name, as JSON values or strings.
+        formats: formats of the files; if None, the definition determines them.
         force: whether to ignore cached partitions.
-        limits: limits of the request; None for the report's reader limits.
+        limits: limits of the request; if None, the reader limits of the report apply.
 
     Raises:
         RangeError: a date is invalid, start is after end, or the range exceeds the limit.
-        ParameterError: a parameter or format is unknown, missing or not allowed.
+        ParameterError: a parameter or a format is unknown, missing or not allowed.
     """
     if formats is not None:
         _ensure_offered(definition, formats)
@@ -130,22 +130,22 @@ def _ensure_offered(definition: ReportDefinition, formats: Sequence[str]) -> Non
 async def find_or_start_run(
     api: AirflowApi, report_request: ReportRequest, *, user: str, locks: UserLocks
 ) -> tuple[str, bool]:
-    """Returns the ID of the run that serves a request, and whether this call started the run.
+    """Returns the ID of the run that serves a request, and whether this call started that run.
 
-    If the newest run of the request is active, it serves the request; otherwise the next run is started. Airflow's run
-    IDs are unique, so only one of several concurrent callers can start the run; the others search again. A run counts
-    only if its conf equals the request's, because any user who may start runs can choose the run ID.
+    If the newest run for the request is active, that run serves the request. Otherwise, a new run is started. Because
+    run IDs are unique in Airflow, only one of several concurrent callers can start the new run; other callers search
+    again. A run must also have the conf of the request, because users who start runs in Airflow can choose any run ID.
 
     Args:
-        api: Airflow's API on behalf of the user.
+        api: client for Airflow's API that acts on behalf of the user.
         report_request: the request.
-        user: name of the user.
-        locks: the process's locks by user; a user's runs are counted and started one at a time.
+        user: the name of the user.
+        locks: a lock for each user, so that a user's runs are counted and started one at a time.
 
     Raises:
-        BusyError: no run was found or started after several attempts.
-        PausedError: the report's DAG is paused.
-        QuotaError: the user has reached the limit of active runs.
+        BusyError: several attempts neither found nor started a run.
+        PausedError: the DAG of the report is paused.
+        QuotaError: the user has reached the limit for active runs.
         RefusedError: Airflow rejected the run.
     """
     report = report_request.definition.name
@@ -171,7 +171,7 @@ async def _ensure_quota(api: AirflowApi, report: str, user: str) -> None:
     except RefusedError as error:
         if error.status != FORBIDDEN:
             raise
-        # the user is not allowed to list the runs of all reports
+        # the user is not allowed to list runs across all reports
         active = await api.active_runs(report, user=user, prefix=RUN_ID_PREFIX)
     if len(active) >= max_runs:
         runs = "run" if len(active) == 1 else "runs"
@@ -181,12 +181,12 @@ async def _ensure_quota(api: AirflowApi, report: str, user: str) -> None:
 
 
 async def _will_publish(api: AirflowApi, report: str, run: Mapping[str, Any]) -> bool:
-    """Returns whether a run may still publish; once its publish task is over, only notifications remain."""
+    """Returns whether a run may still publish. After its publish task has ended, only notifications remain."""
     return run["state"] in ACTIVE and await api.task_state(report, run["dag_run_id"], PUBLISH) not in OVER
 
 
 async def _find_newest_run(api: AirflowApi, report_request: ReportRequest) -> tuple[dict[str, Any] | None, str]:
-    """Returns the newest run of a request, and the ID for the next run."""
+    """Returns the newest run for a request, and the ID for the next run."""
     runs = await api.runs_named(report_request.definition.name, report_request.prefix)
     existing_ids, conf = {run["dag_run_id"] for run in runs}, _comparable(report_request.conf)
     newest_first = sorted(runs, key=_run_number, reverse=True)
@@ -203,7 +203,7 @@ def _run_number(run: Mapping[str, Any] | None) -> int:
 
 
 def _comparable(value: Any) -> Any:
-    """Makes a JSON value comparable: True differs from 1, but 5 equals 5.0, as in Airflow's database."""
+    """Makes JSON values comparable as in Airflow's database, where true differs from 1, but 5 equals 5.0."""
     if isinstance(value, Mapping):
         return {name: _comparable(item) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -212,17 +212,17 @@ def _comparable(value: Any) -> Any:
 
 
 def parse_run_conf(definition: ReportDefinition, run: Mapping[str, Any]) -> RunRequest:
-    """Returns the request of an existing run, scheduled or not, ignoring the definition's current limits.
+    """Returns the request of an existing run, including scheduled runs. Ignores the current limits of the definition.
 
     Raises:
-        RangeError, ParameterError: the run's conf does not match the definition.
+        RangeError, ParameterError: the conf of the run does not match the definition.
     """
     run_after = datetime.fromisoformat(run["run_after"])
     return request_from_conf(definition, run["conf"] or {}, run_id=run["dag_run_id"], run_after=run_after, is_past=True)
 
 
 def presets(definition: ReportDefinition, *, now: datetime | None = None) -> list[PresetView]:
-    """Returns common date ranges, complete periods first, based on today's date in the report's time zone."""
+    """Returns common date ranges, complete periods first. The report's time zone determines today's date."""
     now = now or datetime.now(UTC)
     views = []
     for grain in (Grain.DAY, Grain.WEEK, Grain.MONTH, Grain.QUARTER, Grain.YEAR):

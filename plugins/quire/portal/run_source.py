@@ -1,4 +1,4 @@
-"""Reads published runs for one request, through the portal's caches and in the threads of its queue."""
+"""Reads published runs for a request. Uses the caches of the portal and the threads of a queue."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MAX_MANIFESTS = 4  # concurrent reads per list
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSource:
-    """The store and the caches from which a request reads runs.
+    """The store and the caches from which runs are read for a request.
 
     Args:
         store: the store that holds the manifests.
-        manifests: the cached manifests.
-        command_line: the cached command-line runs.
-        outcomes: the cached outcomes of Airflow's runs.
-        in_thread: runs functions that wait for the store in a thread.
+        manifests: the cache of manifests.
+        command_line: the cache of command-line runs.
+        outcomes: the cache of the outcomes of Airflow runs.
+        in_thread: runs functions that wait for the store, in a thread.
     """
 
     store: Store
@@ -37,5 +37,5 @@ class RunSource:
         return self.command_line.list(self.store, report)
 
     def manifest(self, report: str, run_key: str) -> Manifest:
-        """Returns a published run's manifest (see ``ManifestCache.read``)."""
+        """Returns the manifest of a published run (see ``ManifestCache.read``)."""
         return self.manifests.read(self.store, report, run_key)

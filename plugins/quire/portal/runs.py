@@ -1,4 +1,4 @@
-"""Lists and shows a report's runs as readers see them: request, progress and outcome."""
+"""Lists a report's runs, with the request, progress and outcome that readers see."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from quire.runs.file_names import is_summary
 
 logger = logging.getLogger(__name__)
 
-MAX_LISTED_LENGTH = 100  # maximum length of a parameter value in a list of runs
+MAX_LISTED_LENGTH = 100  # maximum length of a parameter value in a run list
 TRIGGERS = {"scheduled": "the schedule", "backfill": "a backfill", "asset_triggered": "an asset event"}
 NO_REASON = "A task was killed or ran out of memory. See Airflow's task logs."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunList:
-    """One page of a report's runs.
+    """A page of a report's runs.
 
     Args:
         runs: the runs on the page.
         total: the number of runs on all pages.
-        message: says which runs are missing; empty if none are.
+        message: explains which runs are missing from the list; empty if none are.
     """
 
     runs: list[RunView]
@@ -52,7 +52,7 @@ class RunList:
 
 
 def cancelling_note(name: str) -> str:
-    """Returns the Airflow note for a run that is being canceled; the note applies until the run is restarted."""
+    """Returns the Airflow note for a canceled run. The note applies until the run is restarted."""
     return f"Cancelled at {datetime.now(UTC).isoformat(timespec='seconds')} by {name}"
 
 
@@ -65,13 +65,13 @@ async def list_runs(
     limit: int,
     offset: int = 0,
 ) -> RunList:
-    """Returns a report's runs, newest first, without command-line runs if the store is unavailable.
+    """Returns a page of a report's runs, newest first. Omits command-line runs if the store is unavailable.
 
     Args:
         definition: the report.
         caller: the user whose permissions apply.
-        source: loads the runs' outcomes and manifests.
-        base: path prefix of the portal's URLs.
+        source: loads the outcomes and manifests of the runs.
+        base: path prefix of Airflow's URLs.
         limit: maximum number of runs.
         offset: number of runs to skip, newest first.
     """
@@ -89,7 +89,7 @@ async def list_runs(
         async with semaphore:
             try:
                 return await _view(definition, run, outcomes, source=source, base=base)
-            except WorkUnavailableError:  # applies to the list as a whole
+            except WorkUnavailableError:  # the error concerns the entire list
                 raise
             except Exception:
                 unreadable = unreadable_view(definition.name, run, outcomes, base)
@@ -101,7 +101,7 @@ async def list_runs(
 
 
 async def _load_command_line_runs(definition: ReportDefinition, source: RunSource) -> tuple[list[CommandLineRun], str]:
-    """Returns the command-line runs, or an empty list and a message if the store is unavailable."""
+    """Returns the command-line runs and an empty message. Without the store, returns no runs and an error message."""
     try:
         return await source.in_thread(source.command_line_runs, definition.name), ""
     except (StoreRefusedError, StoreUnavailableError) as error:
@@ -117,7 +117,7 @@ async def show_run(
     source: RunSource,
     base: str,
 ) -> tuple[RunDetails, Manifest | None]:
-    """Returns a run, and its manifest if it is published; omits the run's details if they cannot be loaded.
+    """Returns a run, and its manifest if the run is published. Omits details of the run that cannot be loaded.
 
     Raises:
         NotFoundError: the run does not exist.
@@ -134,7 +134,7 @@ async def show_run(
         stages = stage_views(manifest.usage) if manifest else []
         unreached = await _load_unreached(definition, run_id, api)
         return RunDetails(**dict(view), stages=stages, unreached=unreached), manifest
-    except (ReportError, NotFoundError, RefusedError):  # these have their own error responses
+    except (ReportError, NotFoundError, RefusedError):  # the app has its own responses to these errors
         raise
     except Exception:
         logger.exception("%s: run %s cannot be displayed", definition.name, run_id)
@@ -147,7 +147,7 @@ def _find_command_line_run(source: RunSource, report: str, run_id: str) -> Comma
 
 
 async def _load_unreached(definition: ReportDefinition, run_id: str, api: AirflowApi) -> list[str]:
-    """Returns a sentence for each recipient whom the run's notification did not reach."""
+    """Returns a sentence about each recipient whom the notification did not reach."""
     recipients = definition.delivery.notify
     if not (recipients.success or recipients.failure):
         return []
@@ -179,7 +179,7 @@ async def _view(
 
 
 def _limit_parameters(view: RunView) -> RunView:
-    """Returns a run for display in a list, with truncated parameter values."""
+    """Truncates the parameter values of a run for a run list."""
     values = {name: _limit_value(value) for name, value in view.parameters.items()}
     return view.model_copy(update={"parameters": values})
 
@@ -214,7 +214,7 @@ async def _details(
     if outcome.state == "done":
         manifest, published = await source.in_thread(_published, definition, outcome.returned, source, base)
         fields |= published
-        fields["error"] = published.get("error")  # even if the current definition rejects the request
+        fields["error"] = published.get("error")  # replaces the error if the current definition rejects the request
     elif outcome.state == "failed":
         fields["error"] = outcome.cause or fields.get("error") or NO_REASON
         explanation = explain_failure(outcome.kind, fields["error"], contact=contact_text(definition.owner))
@@ -237,7 +237,7 @@ async def _details(
 def _published(
     definition: ReportDefinition, returned: PublishReturnValue | None, source: RunSource, base: str
 ) -> tuple[Manifest | None, dict[str, Any]]:
-    """Returns the manifest of a successful run, and the fields of its view."""
+    """Returns the manifest of a successful run, and the fields for its view."""
     if returned is None:
         return None, {"error": "Airflow has no result for this run."}
     try:

@@ -1,4 +1,4 @@
-"""Shows a run whose details cannot be loaded, so that the other runs of a list remain visible."""
+"""Shows runs whose details cannot be loaded, so that all other runs in the list remain visible."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ UNREADABLE = "This run cannot be displayed. Contact your Airflow administrator."
 def unreadable_view(
     report: str, run: Mapping[str, Any] | CommandLineRun, outcomes: Mapping[str, RunOutcome], base: str
 ) -> RunView:
-    """Returns the view of a run without its details.
+    """Returns a view of a run without details.
 
     Args:
         report: name of the report.
         run: an Airflow run or a command-line run.
-        outcomes: outcomes of Airflow's runs by run ID.
-        base: path prefix of the portal's URLs.
+        outcomes: outcomes of Airflow runs, by run ID.
+        base: path prefix of Airflow's URLs.
     """
     state: RunState
     if isinstance(run, CommandLineRun):

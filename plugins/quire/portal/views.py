@@ -40,7 +40,7 @@ class BrokenReportView(View):
 
 
 class PresetView(View):
-    """A common date range; both days are included."""
+    """A common date range. It includes both its first and its last day."""
 
     title: str
     start: date
@@ -48,14 +48,14 @@ class PresetView(View):
 
 
 class LimitsView(View):
-    """The limits of a request; null means no limit."""
+    """The limits of a request. Null means that there is no limit."""
 
     days: int | None = None
     rows: int | None = None
 
     @property
     def text(self) -> str:
-        """The limits as a sentence, or an empty string if there are none."""
+        """A sentence that describes the limits; empty if there are none."""
         limits = [
             format_count(limit, noun) for limit, noun in ((self.days, "day"), (self.rows, "row")) if limit is not None
         ]
@@ -79,7 +79,7 @@ class ReportView(View):
     partition: str
     schedule: str | None = None
     formats: list[str] = Field(description="Default file formats.")
-    reader_formats: list[str] = Field(description="Formats that a request may choose.")
+    reader_formats: list[str] = Field(description="Formats that a request can choose.")
     limits: LimitsView
     owner: OwnerView | None = None
     parameters: list[ParameterView]
@@ -97,7 +97,7 @@ class ReportRequestBody(BaseModel):
     start: str = Field(description="First day, YYYY-MM-DD.", examples=["2013-01-01"])
     end: str = Field(description="Last day, YYYY-MM-DD.", examples=["2013-01-31"])
     parameters: dict[str, Any] = Field(
-        default_factory=dict, description="Values by name; omitted parameters use their defaults."
+        default_factory=dict, description="Parameter values by name. Omitted parameters have their default values."
     )
     formats: list[str] | None = Field(
         default=None, description="One or more of xlsx, csv and parquet; defaults to the report's formats."
@@ -111,11 +111,11 @@ class EstimateView(View):
     bytes: int = Field(description="Approximate size of all files.")
     partitions: int
     stored: int = Field(description="Number of cached partitions.")
-    is_exact: bool = Field(description="Whether all rows were counted, rather than estimated by the planner.")
+    is_exact: bool = Field(description="Whether all rows were counted. Otherwise, the planner estimated some.")
 
 
 class ProgressView(View):
-    """The progress of a run: partitions read and files written."""
+    """The progress of a run, as the number of partitions read and files written."""
 
     stage: str
     partitions_done: int
@@ -126,7 +126,7 @@ class ProgressView(View):
 
     @property
     def share(self) -> float:
-        """The completed fraction, from 0 to 1; reading and writing each count half."""
+        """The completed fraction, from 0 to 1. Reading and writing each account for half of it."""
         read = self.partitions_done / self.partitions if self.partitions else 0.0
         written = (self.files_done / self.files if self.files else 1.0) if self.files is not None else 0.0
         return (read + written) / 2
@@ -140,15 +140,15 @@ class FileView(View):
     bytes: int
     start: date
     end: date
-    earliest: str | None = Field(description="Earliest time among the file's rows, in the report's time zone.")
-    latest: str | None = Field(description="Latest time among the file's rows.")
+    earliest: str | None = Field(description="Earliest time of the rows in the file, in the report's time zone.")
+    latest: str | None = Field(description="Latest time of the rows in the file, in the report's time zone.")
     sha256: str
-    is_summary: bool = Field(description="Whether the file is the summary workbook, which also lists the other files.")
+    is_summary: bool = Field(description="Whether the file is the summary workbook, which also lists all other files.")
     url: str
 
 
 class StageView(View):
-    """The resource usage of a stage, summed over its tasks, except for memory: the peak of the largest task."""
+    """The resource usage of a stage, summed over its tasks. The peak memory is that of the largest task instead."""
 
     stage: str
     tasks: int
