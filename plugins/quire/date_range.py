@@ -1,7 +1,7 @@
-"""Date ranges and their partitions in a time zone.
+"""Defines date ranges in a time zone and divides them into partitions.
 
 Readers enter inclusive dates; internally, ranges are half-open. A day starts at its first timestamp in the report's
-time zone, so days of 23 or 25 hours, and the rare day that a zone skips entirely, need no special case.
+time zone. Days of 23 or 25 hours, and the rare day that a time zone skips entirely, therefore need no special case.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from quire.errors import RangeError, short_repr
 
-MAX_PARTITIONS = 20_000  # half a century of days; each partition is one query and one object
+MAX_PARTITIONS = 20_000  # about 55 years of days; each partition requires a query and an object
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -44,7 +44,7 @@ class Grain(StrEnum):
                 return day.replace(month=1, day=1)
 
     def shift(self, day: date, count: int) -> date:
-        """Returns the first day of the period ``count`` periods after the one that contains ``day``.
+        """Returns the first day of the period that begins ``count`` periods after the period that contains ``day``.
 
         Raises:
             RangeError: the result is outside the years 1 to 9999.
@@ -57,17 +57,17 @@ class Grain(StrEnum):
             years, month = divmod(start.month - 1 + months, 12)
             return start.replace(year=start.year + years, month=month + 1)
         except (OverflowError, ValueError) as error:
-            raise RangeError(f"{count} {self.value}s from {day} is outside the calendar") from error
+            raise RangeError(f"{count} {self.value}s from {day} is outside the years 1 to 9999") from error
 
     def periods(self, first: date, last: date) -> int:
-        """Returns how many periods the days from ``first`` to ``last`` span."""
+        """Returns the number of periods that contain at least one day from ``first`` to ``last``."""
         if self in (Grain.DAY, Grain.WEEK):
             return (self.floor(last) - self.floor(first)).days // MAX_DAYS[self] + 1
         months = {Grain.MONTH: 1, Grain.QUARTER: 3, Grain.YEAR: 12}[self]
         return (last.year * 12 + last.month - 1) // months - (first.year * 12 + first.month - 1) // months + 1
 
     def key(self, start: date) -> str:
-        """Returns the name of the period that begins on ``start``: ``2013-01``, ``2013-W05``, ``2013-Q1``."""
+        """Returns the name of the period that begins on ``start``, such as ``2013-01``, ``2013-W05`` or ``2013-Q1``."""
         match self:
             case Grain.DAY:
                 return start.isoformat()
@@ -82,15 +82,16 @@ class Grain(StrEnum):
                 return f"{start.year:04d}"
 
 
-MAX_DAYS = {Grain.DAY: 1, Grain.WEEK: 7, Grain.MONTH: 31, Grain.QUARTER: 92, Grain.YEAR: 366}  # of one period
+# The maximum number of days in a period.
+MAX_DAYS = {Grain.DAY: 1, Grain.WEEK: 7, Grain.MONTH: 31, Grain.QUARTER: 92, Grain.YEAR: 366}
 
 
 @cache
 def zone(name: str) -> ZoneInfo:
-    """Returns the IANA time zone ``name``.
+    """Returns the IANA time zone with the given name.
 
     Raises:
-        RangeError: the zone is unknown.
+        RangeError: the time zone is unknown.
     """
     try:
         if name not in available_timezones():
@@ -101,10 +102,10 @@ def zone(name: str) -> ZoneInfo:
 
 
 def parse_date(text: str, *, name: str) -> date:
-    """Parses a date written as ``YYYY-MM-DD``; the error message calls the value ``name``.
+    """Parses a date in the format ``YYYY-MM-DD``. An error message refers to the value as ``name``.
 
     Raises:
-        RangeError: the text is not a date in that format.
+        RangeError: the text is not a date in this format.
     """
     try:
         if not ISO_DATE.fullmatch(text):
@@ -121,7 +122,7 @@ class DatePartition:
     """The days from ``start`` up to, but excluding, ``stop`` in ``timezone``.
 
     ``key`` is the name of a complete period (``2013-01``), or the first and last day of a period that the date range
-    clips (``2013-01-10_2013-01-20``): a clipped period never shares a key with the complete period.
+    clips (``2013-01-10_2013-01-20``). A clipped period therefore never has the key of the complete period.
     """
 
     key: str
@@ -131,17 +132,17 @@ class DatePartition:
 
     @property
     def starts_at(self) -> datetime:
-        """The time at which ``start`` begins, in UTC."""
+        """The UTC time at which ``start`` begins."""
         return start_of_day(self.start, self.timezone)
 
     @property
     def stops_at(self) -> datetime:
-        """The time at which ``stop`` begins, in UTC."""
+        """The UTC time at which ``stop`` begins."""
         return start_of_day(self.stop, self.timezone)
 
     @property
     def last_day(self) -> date:
-        """The last day, inclusive."""
+        """The last day, which is included."""
         return self.stop - timedelta(days=1)
 
 
@@ -158,11 +159,11 @@ class DateRange:
         if self.start > self.end:
             raise RangeError(f"start {self.start} is after end {self.end}")
         if self.end == date.max:
-            raise RangeError(f"end {self.end} is outside the calendar")
+            raise RangeError(f"end {self.end} is too late: the last possible day is 9999-12-30")
 
     @property
     def day_count(self) -> int:
-        """Number of days."""
+        """The number of days."""
         return (self.end - self.start).days + 1
 
     @classmethod
@@ -170,25 +171,25 @@ class DateRange:
         """Parses two inclusive dates.
 
         Raises:
-            RangeError: a date cannot be parsed, start is after end, or the zone is unknown.
+            RangeError: a date cannot be parsed, start is after end, or the time zone is unknown.
         """
         return cls(start=parse_date(start, name="start"), end=parse_date(end, name="end"), timezone=timezone)
 
     def ensure_partitionable(self, grain: Grain) -> None:
-        """Checks the number of partitions without creating them.
+        """Checks the number of partitions without creating any.
 
         Raises:
-            RangeError: there would be more than ``MAX_PARTITIONS``.
+            RangeError: the range has more than ``MAX_PARTITIONS`` partitions.
         """
         count = grain.periods(self.start, self.end)
         if count > MAX_PARTITIONS:
             raise RangeError(f"The date range has {count:,} {grain}s; a run allows at most {MAX_PARTITIONS:,}")
 
     def partitions(self, grain: Grain) -> tuple[DatePartition, ...]:
-        """Splits the range at period boundaries, in order; every day is in exactly one partition.
+        """Splits the range at period boundaries into ordered partitions. Each day is in exactly one partition.
 
         Raises:
-            RangeError: there would be more than ``MAX_PARTITIONS``, for example after a mistyped year.
+            RangeError: the range has more than ``MAX_PARTITIONS`` partitions, for example because a year was mistyped.
         """
         self.ensure_partitionable(grain)
         partitions: list[DatePartition] = []
@@ -197,7 +198,7 @@ class DateRange:
         while start < range_stop:
             try:
                 period_stop = grain.shift(start, 1)
-            except RangeError:  # the period extends past the year 9999: the range clips it
+            except RangeError:  # the period extends past the year 9999, so the range clips it
                 period_stop = None
             stop = min(period_stop or range_stop, range_stop)
             is_complete = start == grain.floor(start) and stop == period_stop
@@ -208,35 +209,35 @@ class DateRange:
 
 
 def start_of_day(day: date, timezone: str) -> datetime:
-    """Returns the time at which a local day begins, in UTC.
+    """Returns the UTC time at which a local day begins.
 
-    If clocks skip midnight, ``fold=0`` yields the time of the change; if midnight occurs twice, it yields the first
-    occurrence.
+    If clocks skip midnight, ``fold=0`` yields the time at which they change. If midnight occurs twice, ``fold=0``
+    yields its first occurrence.
 
     Raises:
-        RangeError: the result is in the year 0 or 10000 in UTC.
+        RangeError: the UTC time is in the year 0 or 10000.
     """
     try:
         return datetime.combine(day, time(), tzinfo=zone(timezone)).astimezone(UTC)
     except OverflowError as error:
-        raise RangeError(f"the start of {day} in {timezone} is outside the calendar") from error
+        raise RangeError(f"the start of {day} in {timezone} is outside the years 1 to 9999") from error
 
 
 def complete_window(count: int, grain: Grain, *, before: datetime, timezone: str) -> DateRange:
-    """Returns the last ``count`` complete periods that have ended by the time ``before`` in ``timezone``.
+    """Returns the last ``count`` complete periods in ``timezone`` that have ended by the time ``before``.
 
     Args:
-        count: number of periods, at least 1.
-        grain: their length.
-        before: timezone-aware; a scheduled run's ``run_after``, never the current time.
-        timezone: the zone that defines the days.
+        count: the number of periods, at least 1.
+        grain: the length of a period.
+        before: a timezone-aware time. For a scheduled run, pass its ``run_after``, never the current time.
+        timezone: the time zone that determines when days begin.
 
     Raises:
-        RangeError: the window, or the local day of ``before``, is outside the years 1 to 9999.
+        RangeError: the window or the local day of ``before`` is outside the years 1 to 9999.
     """
     try:
         stop = grain.floor(before.astimezone(zone(timezone)).date())
         end = stop - timedelta(days=1)
     except OverflowError as error:
-        raise RangeError(f"the {grain.value}s before {before.isoformat()} are outside the calendar") from error
+        raise RangeError(f"the {grain.value}s before {before.isoformat()} are outside the years 1 to 9999") from error
     return DateRange(start=grain.shift(stop, -count), end=end, timezone=timezone)

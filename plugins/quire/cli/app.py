@@ -1,4 +1,4 @@
-"""The ``quire`` command. Exit status: 0 success, 2 invalid input, 1 any other error; errors are one line."""
+"""Defines the ``quire`` command, which exits with 0 for success, 2 for invalid input and 1 for any other error."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-INTERRUPTED = 130  # 128 + SIGINT, as in shells
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 Report = Annotated[str, typer.Argument(help="Name of the report: its file name without .yaml.")]
 FIRST_DAY = typer.Option("--start", help="First day, YYYY-MM-DD.", metavar="DAY")
 LAST_DAY = typer.Option("--end", help="Last day (inclusive), YYYY-MM-DD.", metavar="DAY")
 Parameters = Annotated[
-    list[str] | None, typer.Option("--param", help="Report parameter; repeatable.", metavar="NAME=VALUE")
+    list[str] | None, typer.Option("--param", help="Report parameter. Can be repeated.", metavar="NAME=VALUE")
 ]
 
 app = typer.Typer(
@@ -52,9 +52,9 @@ app.add_typer(hooks_app, name="hooks")
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Log every step, and print full tracebacks.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Log every step and print full tracebacks.")] = False,
 ) -> None:
-    """Any date range of PostgreSQL rows as Excel workbooks in S3-compatible storage."""
+    """Export PostgreSQL rows of any date range to Excel workbooks in S3-compatible storage."""
     if debug:
         logging.getLogger().setLevel(logging.DEBUG)
 
@@ -85,8 +85,8 @@ def run(
 
 
 @app.command()
-def check(report: Annotated[str | None, typer.Argument(help="Report to check; all by default.")] = None) -> None:
-    """Validate definitions. Also tests queries and the object store if their connections are set."""
+def check(report: Annotated[str | None, typer.Argument(help="Report to check. Default: all reports.")] = None) -> None:
+    """Validate definitions. Also test queries and the object store if their connections are set."""
     include = include_folder()
     if report:
         definitions, errors = {report: find_definition(include, report)}, {}
@@ -134,7 +134,7 @@ def _check(definition: ReportDefinition) -> None:
 def backfill(
     report: Report, start: Annotated[str, FIRST_DAY], end: Annotated[str, LAST_DAY], param: Parameters = None
 ) -> None:
-    """Cache partitions, without workbooks. Stores new and stale partitions with their partial summaries."""
+    """Store new and stale partitions and their partial summaries. Write no workbooks."""
     definition = find_definition(include_folder(), report)
     request = request_from_dates(
         definition, start=start, end=end, parameters=_parameters(param), run_id=f"cli__{uuid.uuid4().hex}"
@@ -154,7 +154,7 @@ def backfill(
 
 @app.command()
 def gc() -> None:
-    """Delete expired and orphaned objects. Also deletes superseded partitions and compacts the change log."""
+    """Delete expired and orphaned objects. Also delete superseded partitions and compact the change log."""
     from quire.runs.retention import collect_garbage
 
     catalog = load_catalog(include_folder())
@@ -169,7 +169,7 @@ def gc() -> None:
         )
         for report, run in result.active.items():
             typer.echo(f"{report}: skipped: {run.describe(now)}")
-    finally:  # independent of the store
+    finally:  # compaction does not need the store
         tracked = [
             definition for definition in catalog.definitions.values() if definition.source.freshness == "tracked"
         ]
@@ -177,12 +177,12 @@ def gc() -> None:
             from quire.postgres.tracking.installation import compact_logs
 
             compacted = compact_logs({owner_url(definition.source.connection) for definition in tracked})
-            typer.echo(f"compacted {format_count(compacted, 'record')} of the change log")
+            typer.echo(f"removed {format_count(compacted, 'record')} from the change log")
 
 
 @app.command()
 def track(report: Annotated[str, typer.Argument(help="Report with freshness: tracked.")]) -> None:
-    """Install change tracking. Creates triggers on a report's tables through the connection quire_owner."""
+    """Install change tracking. Create triggers on a report's tables through the connection quire_owner."""
     from quire.postgres.tracking.installation import track as install
 
     definition = find_definition(include_folder(), report)
@@ -194,21 +194,21 @@ def track(report: Annotated[str, typer.Argument(help="Report with freshness: tra
 
 @app.command()
 def untrack(report: Report) -> None:
-    """Remove change tracking, except from tables that other reports track."""
+    """Remove change tracking from a report's tables, except from tables that other reports track."""
     from quire.postgres.tracking.installation import untrack as remove
 
     try:
         connection = find_definition(include_folder(), report).source.connection
-    except DefinitionError as error:  # the files may be deleted while the triggers still exist
+    except DefinitionError as error:  # a user can delete the files while the triggers still exist
         typer.echo(f"quire: {error.message}; looking up its triggers through quire_owner instead", err=True)
         connection = SOURCE_CONNECTION
-    for line in remove(report, owner_url(connection)) or ("no table of this report was tracked",):
+    for line in remove(report, owner_url(connection)) or ("none of this report's tables was tracked",):
         typer.echo(line)
 
 
 @app.command()
 def verify(run: Annotated[str, typer.Argument(help="Key of the run.")]) -> None:
-    """Verify a published run. Compares sizes, checksums and row counts of its objects with the manifest."""
+    """Verify a published run. Compare the sizes, checksums and row counts of its objects with its manifest."""
     from quire.runs.verify import verify_run
 
     verification = verify_run(run, store=_store())
@@ -223,7 +223,7 @@ def verify(run: Annotated[str, typer.Argument(help="Key of the run.")]) -> None:
 
 
 def _resolve_dates(definition: ReportDefinition, start: str | None, end: str | None) -> tuple[str, str]:
-    """Returns the given dates, or those of the last complete window."""
+    """Returns the given dates or, if there are none, the dates of the last complete window."""
     if start and end:
         return start, end
     if start or end:
@@ -263,7 +263,7 @@ def _store() -> S3Store:
 
 
 def main() -> None:
-    """Runs the command and exits."""
+    """Runs the command and exits with its status."""
     configure_process()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
@@ -274,12 +274,12 @@ def main() -> None:
         status = _fail(error.format_message(), UsageError.exit_status)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # a panic in Polars is not an Exception
+    except BaseException as error:  # a panic in Polars is a BaseException
         logger.debug("unexpected", exc_info=True)
         status = _fail(
             f"unexpected {type(error).__name__}: {error}; run `quire --debug …` for details", ReportError.exit_status
         )
-    if status == INTERRUPTED:  # typer's status for a KeyboardInterrupt
+    if status == INTERRUPTED:  # Typer returns this status after a KeyboardInterrupt
         _fail("interrupted", INTERRUPTED)
     sys.exit(status)
 

@@ -1,4 +1,4 @@
-"""``quire check``: tests a definition's query against the database."""
+"""Tests a definition's query against the database for ``quire check``."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ SAMPLES = {"string": "", "integer": 0, "number": 0.0, "boolean": False, "date": 
 
 
 def check_query(definition: ReportDefinition, *, session: SourceSession) -> tuple[str, ...]:
-    """Runs the query for today without fetching rows, checks its columns and tables, and returns advice.
+    """Runs the query for the current day without fetching rows, checks its columns and tables, and returns advice.
 
     Raises:
-        DefinitionError: the query is invalid, or lacks columns that the definition names.
-        NotTrackedError: tables are not tracked; the message names all of them.
+        DefinitionError: the query is invalid or does not return all columns that the definition names.
+        NotTrackedError: at least one table is not tracked. The message names all untracked tables.
         QueryError: PostgreSQL rejected the query.
         SourceUnavailableError: PostgreSQL is unreachable.
     """
@@ -63,17 +63,17 @@ def check_query(definition: ReportDefinition, *, session: SourceSession) -> tupl
 
 
 def mail_warnings(definition: ReportDefinition) -> Iterator[str]:
-    """Yields a warning if the report sends e-mails but no e-mail connection is set."""
+    """Yields a warning if the definition contains e-mail addresses but no e-mail connection is set."""
     has_addresses = any(isinstance(recipient, str) for recipient in definition.delivery.notify.recipients)
     if has_addresses and not has_mail_connection():
         yield (
-            f"delivery.notify has e-mail addresses, but {mail_variable()} is not set. "
-            "No e-mails are sent unless Airflow has that connection (docs/how-to/send-notifications.md)"
+            f"delivery.notify contains e-mail addresses, but {mail_variable()} is not set. "
+            "Quire sends no e-mails unless Airflow has this connection (docs/how-to/send-notifications.md)"
         )
 
 
 def _unlisted_advice(table: str) -> str:
-    return f"the query reads {table}, which is not in source.tables: changes to it will not be detected"
+    return f"the query reads {table}, which is not in source.tables: Quire will not detect its changes"
 
 
 def _sample(parameter: Parameter) -> object:
@@ -91,8 +91,8 @@ def _advice(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> It
     for column in columns:
         if not column.pg_type.startswith("numeric") or numeric_scale(column.pg_type) is not None:
             continue
-        cast = f"cast it in the query, such as {column.name}::numeric(18,2)"
+        cast = f"cast it in the query, for example {column.name}::numeric(18,2)"
         if column.name in totaled:
             yield f"{column.name} has a total but is numeric without a scale: {cast}, to get number cells in Excel"
         elif column.name in measured:
-            yield f"{column.name} is aggregated but is numeric without a scale: {cast}; otherwise 18 decimals are kept"
+            yield f"{column.name} is aggregated but is numeric without a scale: {cast}; otherwise it keeps 18 decimals"

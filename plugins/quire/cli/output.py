@@ -1,4 +1,4 @@
-"""The output of ``quire run``: a JSON object, or a list of files for people."""
+"""Prints the result of ``quire run``, either as a JSON object or as a readable list of files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quire.runs.file_names import is_summary
 
 
 def run_json(outcome: PipelineResult, definition: ReportDefinition, store: Store) -> dict[str, Any]:
-    """Returns the output of ``quire run --json``. Links are signed now and work for the definition's ``link_ttl``."""
+    """Returns the output of ``quire run --json``. The links are valid for the definition's ``link_ttl`` from now."""
     manifest = outcome.published.manifest
     return {
         "report": manifest.report,
@@ -56,12 +56,12 @@ def run_json(outcome: PipelineResult, definition: ReportDefinition, store: Store
 
 
 def print_json(outcome: PipelineResult, definition: ReportDefinition, store: Store) -> None:
-    """Prints the result as one JSON object."""
+    """Prints the result as a single JSON object."""
     typer.echo(json.dumps(run_json(outcome, definition, store), ensure_ascii=False))
 
 
 def print_files(outcome: PipelineResult, definition: ReportDefinition, store: Store) -> None:
-    """Prints the run's files, with each link on a separate line for copying."""
+    """Prints the run's files, each with its link on a separate line, so that the link is easy to copy."""
     manifest = outcome.published.manifest
     duration = format_duration(outcome.seconds["total"])
     status = "already published" if outcome.published.already_published else f"took {duration}"

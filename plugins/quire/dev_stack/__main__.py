@@ -1,4 +1,4 @@
-"""``python -m quire.dev_stack up|down|demo``, as called by ``make``."""
+"""Runs ``python -m quire.dev_stack up|down|demo``, which ``make`` calls."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from quire.dev_stack.stack import LocalStack
 from quire.errors import ReportError
 from quire.settings import CLONE, process_environment, replace_environment
 
-INTERRUPTED = 130  # 128 + SIGINT, as in shells
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def main(arguments: list[str], *, folder: Path = CLONE / ".quire", out: Path = CLONE / "out") -> int:
-    """Runs a command and returns its exit status. Changes this process's signal handlers and environment.
+    """Runs a command and returns its exit status. Changes the process's signal handlers and environment.
 
     Args:
         arguments: ``up``, ``down`` or ``demo``.
-        folder: the stack's data, logs and secrets.
-        out: destination of the demo's files.
+        folder: the folder of the stack's data, logs and secrets.
+        out: the folder for the demo's files.
     """
     commands = {"up": lambda: _up(folder), "down": lambda: _down(folder), "demo": lambda: _demo(folder, out)}
     if len(arguments) != 1 or arguments[0] not in commands:
@@ -34,7 +34,7 @@ def main(arguments: list[str], *, folder: Path = CLONE / ".quire", out: Path = C
         commands[arguments[0]]()
     except ReportError as error:
         return _fail(str(error), error.exit_status)
-    except OSError as error:  # such as a folder that belongs to another user, or a full disk
+    except OSError as error:  # for example, a folder belongs to another user or the disk is full
         return _fail(str(error), 1)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
@@ -42,7 +42,7 @@ def main(arguments: list[str], *, folder: Path = CLONE / ".quire", out: Path = C
 
 
 def _enter_own_environment() -> None:
-    """Removes environment variables that libpq, boto3 or httpx would also read in this process."""
+    """Removes variables of other servers from the environment, because libpq, boto3 and httpx would read them."""
     replace_environment(own_environment(process_environment()))
 
 

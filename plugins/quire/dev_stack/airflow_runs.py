@@ -1,4 +1,4 @@
-"""Starts, stops and inspects runs of a running Airflow over its REST API."""
+"""Starts, stops and inspects DAG runs through the REST API of a running Airflow."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def start_run(client: httpx.Client, dag_id: str, conf: Mapping[str, Any]) -> str
     """Starts a run and returns its ID.
 
     Raises:
-        StackError: Airflow rejects the run, or is unreachable.
+        StackError: Airflow rejects the run or is unreachable.
     """
     return _call(f"start {dag_id}", airflow_api(client).start_run(dag_id, dict(conf)))
 
 
 def is_paused(client: httpx.Client, dag_id: str) -> bool:
-    """Returns whether a DAG is paused, so that its runs stay queued.
+    """Returns whether a DAG is paused. Runs of a paused DAG stay queued.
 
     Raises:
-        StackError: Airflow has no such DAG, or is unreachable.
+        StackError: the DAG does not exist, or Airflow is unreachable.
     """
     return bool(_call(f"look up {dag_id}", airflow_api(client).dag(dag_id))["is_paused"])
 
@@ -37,7 +37,7 @@ def fail_run(client: httpx.Client, dag_id: str, run_id: str) -> None:
     """Stops a run and its tasks.
 
     Raises:
-        StackError: Airflow has no such run, or is unreachable.
+        StackError: the run does not exist, or Airflow is unreachable.
     """
     _call(f"stop {run_id}", airflow_api(client).fail(dag_id, run_id))
 
@@ -46,17 +46,17 @@ def task_states(client: httpx.Client, dag_id: str, run_id: str) -> list[tuple[st
     """Returns the task ID, map index and state of each task instance of a run.
 
     Raises:
-        StackError: Airflow has no such run, or is unreachable.
+        StackError: the run does not exist, or Airflow is unreachable.
     """
     tasks = _call(f"list the tasks of {run_id}", airflow_api(client).task_instances(dag_id, run_id))
     return [(task["task_id"], task["map_index"], task["state"]) for task in tasks]
 
 
 def run_state(client: httpx.Client, dag_id: str, run_id: str) -> str:
-    """Returns a run's state: queued, running, success or failed.
+    """Returns a run's state, which is queued, running, success or failed.
 
     Raises:
-        StackError: Airflow has no such run, or is unreachable.
+        StackError: the run does not exist, or Airflow is unreachable.
     """
     return str(_call(f"look up {run_id}", airflow_api(client).run(dag_id, run_id))["state"])
 
@@ -65,7 +65,7 @@ def return_value(client: httpx.Client, dag_id: str, run_id: str, task_id: str) -
     """Returns a task's return value.
 
     Raises:
-        StackError: the task returned nothing, or Airflow is unreachable.
+        StackError: the task has no return value, or Airflow is unreachable.
     """
     value = _call(f"look up {task_id}", airflow_api(client).xcom(dag_id, run_id, task_id, "return_value"))
     if value is None:
@@ -102,7 +102,7 @@ def component_health(client: httpx.Client) -> dict[str, str | None]:
 
 
 def airflow_api(client: httpx.Client) -> AirflowApi:
-    """Returns Airflow's API with the permissions of an HTTP client's user."""
+    """Returns an API client with the permissions of the user who signed in to ``client``."""
     return AirflowApi(BlockingTransport(client))
 
 
@@ -113,10 +113,10 @@ def _call(action: str, call: Coroutine[Any, Any, Result]) -> Result:
 
 @contextmanager
 def airflow_errors(action: str) -> Iterator[None]:
-    """Translates errors of Airflow's API into StackError.
+    """Converts errors of Airflow's API to StackError.
 
     Args:
-        action: the failing action, as an infinitive without "to".
+        action: the action for the error message, as an infinitive without "to".
     """
     try:
         yield

@@ -1,6 +1,6 @@
-"""Runs Airflow's components with the LocalExecutor, listening on loopback.
+"""Runs Airflow's components with the LocalExecutor on loopback.
 
-The components are started separately, because ``airflow standalone`` also serves logs on every interface.
+Quire starts the components separately, because ``airflow standalone`` also serves logs on every network interface.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DEFAULT_PORT = 8080
 ADMIN = "admin"
 MIGRATION_TIMEOUT = 300
 START_TIMEOUT = 120
-TASK_TOKEN_LIFETIME = 24 * 3600  # seconds; a long task outlasts Airflow's default of 10 minutes
+TASK_TOKEN_LIFETIME = 24 * 3600  # seconds; long tasks take more than Airflow's default of 10 minutes
 REQUIRED_COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 COMPONENTS = {
     "scheduler": ("scheduler", "--skip-serve-logs"),
@@ -38,16 +38,16 @@ COMPONENTS = {
 
 
 class AirflowServer:
-    """Airflow with its home in ``folder``, listening on loopback.
+    """An Airflow that has its home in ``folder`` and listens on loopback.
 
     Args:
-        folder: AIRFLOW_HOME, with logs and process records; created if missing.
-        database_url: libpq URL of the metadata database.
-        secrets: ``password`` of the user admin, ``fernet_key`` and ``jwt_secret``.
-        environment: additional variables of every component, such as connections.
-        task_environment: variables of the scheduler and its tasks only.
-        port: defaults to a free port.
-        python: interpreter with Airflow installed.
+        folder: AIRFLOW_HOME, which also contains the logs and process records. Created if it does not exist.
+        database_url: the libpq URL of the metadata database.
+        secrets: the ``password`` of the user admin, the ``fernet_key`` and the ``jwt_secret``.
+        environment: additional variables for every component, such as connections.
+        task_environment: variables only for the scheduler and its tasks.
+        port: the API server's port. The default is any free port.
+        python: the path of a Python interpreter with Airflow installed.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class AirflowServer:
 
     @property
     def healthy(self) -> bool:
-        """Whether every component is healthy. False if another Airflow uses the port and rejects our password."""
+        """Whether every component is healthy. False if another Airflow uses the port and rejects the password."""
         try:
             with self.client(seconds=5) as client:
                 health = component_health(client)
@@ -85,11 +85,11 @@ class AirflowServer:
 
     @property
     def url(self) -> str:
-        """Base URL of Airflow's pages and API."""
+        """The base URL of Airflow's pages and API."""
         return f"http://{LOOPBACK}:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        """Returns the variables that point any ``airflow`` command at this Airflow."""
+        """Returns the environment variables with which an ``airflow`` command uses this Airflow."""
         passwords = self.folder / "passwords.json"
         return {
             "AIRFLOW_HOME": str(self.folder),
@@ -111,13 +111,13 @@ class AirflowServer:
             "AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME": str(TASK_TOKEN_LIFETIME),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
             "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
-            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",  # the default of 1 s delays every stage
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",  # with the default of 1 s, every stage starts late
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             **self._environment,
         }
 
     def start(self) -> None:
-        """Starts missing components, and waits until all are healthy and every report has a DAG.
+        """Starts missing components, then waits until all components are healthy and every report has a DAG.
 
         Raises:
             StackError: a component does not start.
@@ -129,7 +129,7 @@ class AirflowServer:
         environment = self.environment()
         if not self.running:
             self._migrate(environment)
-        if not self._api.running and free_port(self.port) != self.port:  # Airflow itself would fail after 30 s
+        if not self._api.running and free_port(self.port) != self.port:  # Airflow itself would fail 30 s later
             raise StackError(f"port {self.port} is in use, so Airflow cannot start")
         self._api.start(
             [*self._program, "api-server", "--host", LOOPBACK, "--port", str(self.port)], environment=environment
@@ -145,27 +145,27 @@ class AirflowServer:
         """Checks that every component is running.
 
         Raises:
-            StackError: a component has exited. The message contains the last line of its log.
+            StackError: a component has exited. The message contains the last line of the component's log.
         """
         for server in self._servers:
             server.ensure_running()
 
     def stop(self) -> None:
-        """Stops every component. Running tasks receive SIGTERM and have a few seconds to finish."""
+        """Stops every component. Running tasks receive SIGTERM and then have a few seconds to finish."""
         for server in self._servers[1:]:
             server.send_stop_signal()
         for server in self._servers[1:]:
             server.wait_until_stopped(seconds=15)
-        self._api.stop(seconds=10)  # last, because tasks report their final state to it
+        self._api.stop(seconds=10)  # must stop last, because tasks report their final state to it
 
     def client(self, *, seconds: float = 30) -> httpx.Client:
-        """Returns a client of the REST API, signed in as admin.
+        """Returns a client for the REST API that is signed in as admin.
 
         Args:
-            seconds: timeout of each request.
+            seconds: the timeout of each request.
 
         Raises:
-            StackError: Airflow is unreachable, or rejects the password.
+            StackError: Airflow is unreachable or rejects the password.
         """
         with airflow_errors("sign in to Airflow"):
             return sign_in(self.url, user=ADMIN, password=self._password, seconds=seconds)
@@ -210,5 +210,5 @@ class AirflowServer:
 
 
 def new_fernet_key(random: bytes) -> str:
-    """Returns 32 random bytes in the encoding that Airflow expects."""
+    """Encodes 32 random bytes as a key that Airflow accepts."""
     return base64.urlsafe_b64encode(random).decode()

@@ -1,4 +1,4 @@
-"""Creates certificates for mutual TLS between the servers of one stack."""
+"""Creates certificates for mutual TLS between the servers of a stack."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from quire.dev_stack.ports import LOOPBACK
 
-LIFETIME = timedelta(days=3650)  # replaced at every start
+LIFETIME = timedelta(days=3650)  # every start replaces the certificates
 CLOCK_SKEW = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificates:
-    """Paths of PEM files: an authority, the only certificate it signed, and that certificate's key."""
+    """The paths of the PEM files of an authority, the only certificate that it signed, and that certificate's key."""
 
     authority: Path
     certificate: Path
@@ -29,9 +29,9 @@ class Certificates:
 
 
 def write_certificates(folder: Path) -> Certificates:
-    """Creates a certificate authority and one certificate for both clients and servers, readable only by this user.
+    """Creates a certificate authority and one certificate for clients and servers. Only this user can read the files.
 
-    The authority's key is never written to disk, so nobody can sign a second certificate.
+    The key of the authority is never written to disk, so nobody can use the authority to sign a second certificate.
     """
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority_name, name = _name("quire local authority"), _name("quire local server")

@@ -1,4 +1,4 @@
-"""``python -m quire.dev_stack.containers bucket|flights``: one-off jobs of the container stack."""
+"""Runs one-off jobs of the container stack: ``python -m quire.dev_stack.containers bucket|flights``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ START_TIMEOUT = 60
 
 
 def prepare_bucket() -> None:
-    """Creates the bucket if it is missing, and waits until it accepts objects.
+    """Creates the bucket if it does not exist, and waits until it accepts objects.
 
     Raises:
         SettingsError: ``quire_store`` is missing or malformed.
         StoreRefusedError: the store rejects the credentials or the bucket.
-        StoreUnavailableError: the store does not respond within a minute.
+        StoreUnavailableError: the store does not accept an object within a minute.
     """
     store = S3Store(StoreSettings.from_environment())
     deadline = time.monotonic() + START_TIMEOUT
@@ -33,14 +33,14 @@ def prepare_bucket() -> None:
             ensure_bucket(store)
             store.put(".ready", b"")
             return
-        except TransientError:  # SeaweedFS starts in steps: no response, no bucket, no writable volume
+        except TransientError:  # during its start, SeaweedFS does not respond or has no bucket or writable volume
             if time.monotonic() > deadline:
                 raise
             time.sleep(1)
 
 
 def prepare_flights() -> None:
-    """Loads the flights into the database of ``quire_owner``, for ``quire_source`` to read.
+    """Loads the flights into the database of ``quire_owner``, so that ``quire_source`` can read them.
 
     Raises:
         SettingsError: a connection is missing or malformed, or does not use the role quire_reader with a password.
@@ -57,7 +57,7 @@ COMMANDS: dict[str, Callable[[], None]] = {"bucket": prepare_bucket, "flights": 
 
 
 def main(arguments: list[str]) -> int:
-    """Runs a job and returns the exit status."""
+    """Runs a job and returns its exit status."""
     if len(arguments) != 1 or arguments[0] not in COMMANDS:
         print(f"usage: python -m quire.dev_stack.containers {'|'.join(COMMANDS)}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Runs the flights report through Airflow, prints its links, and copies its files to out/."""
+"""Runs the flights report through Airflow, prints the links to its files, and copies the files to out/."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ POLL_INTERVAL = 1.0  # seconds
 
 
 def run_demo(stack: LocalStack, out: Path, *, say: Callable[[str], None]) -> None:
-    """Runs the report through Airflow's API, prints the links of its files, and downloads them.
+    """Runs the report through Airflow's API, prints the links to its files, and downloads the files.
 
     Args:
         stack: a running stack.
-        out: destination of the files; created if missing.
-        say: receives lines for the user.
+        out: the folder for the files. Created if it does not exist.
+        say: a function that prints a line for the user.
 
     Raises:
-        StackError: the run failed, or a link does not work.
+        StackError: the run failed or a link does not work.
     """
     with stack.airflow.client() as client:
         if is_paused(client, REPORT):
@@ -63,7 +63,7 @@ def run_demo(stack: LocalStack, out: Path, *, say: Callable[[str], None]) -> Non
 
 def _wait_for_run(stack: LocalStack, client: httpx.Client, run_id: str, show: Callable[[str, int, int], None]) -> str:
     while True:
-        stack.airflow.ensure_running()  # without the scheduler, the run would never end
+        stack.airflow.ensure_running()  # if the scheduler has exited, the run never ends
         state = run_state(client, REPORT, run_id)
         states = task_states(client, REPORT, run_id)
         for stage in STAGES:
@@ -76,7 +76,7 @@ def _wait_for_run(stack: LocalStack, client: httpx.Client, run_id: str, show: Ca
 
 @contextmanager
 def _progress(say: Callable[[str], None]) -> Iterator[Callable[[str, int, int], None]]:
-    """Shows the progress of each stage: bars on a terminal, otherwise one line per finished stage."""
+    """Shows the progress of each stage as a bar on a terminal. Otherwise, prints one line for each finished stage."""
     console = Console(stderr=True)
     if not console.is_terminal:
         finished: set[str] = set()
@@ -97,7 +97,7 @@ def _progress(say: Callable[[str], None]) -> Iterator[Callable[[str, int, int], 
 
 @contextmanager
 def _stopped_on_interrupt(client: httpx.Client, run_id: str) -> Iterator[None]:
-    """Stops the run if the demo is interrupted, because it would continue in a joined stack."""
+    """Stops the run if the demo is interrupted, because the run would continue in a stack that the demo has joined."""
     try:
         yield
     except KeyboardInterrupt:
@@ -120,7 +120,7 @@ def _download(link: str, path: Path, *, size: int) -> None:
             raise StackError(f"{path.name} has {part.stat().st_size:,} bytes, but {size:,} were stored")
         part.replace(path)
     except httpx.HTTPError as error:
-        raise StackError(f"the link of {path.name} does not work: {error}") from error
+        raise StackError(f"the link to {path.name} does not work: {error}") from error
     finally:
         part.unlink(missing_ok=True)
 

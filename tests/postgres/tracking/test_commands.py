@@ -50,7 +50,7 @@ def test_track_run_change_and_untrack_commands(environment: dict[str, str]) -> N
     assert json.loads(quire(environment, *RUN).stdout)["reused"] is True
     done = quire(environment, "untrack", "events")
     assert (done.returncode, done.stdout, done.stderr) == (0, "public.events: no longer tracked\n", "")
-    assert quire(environment, "untrack", "events").stdout == "no table of this report was tracked\n"
+    assert quire(environment, "untrack", "events").stdout == "none of this report's tables was tracked\n"
 
 
 def test_untrack_report_without_definition_succeeds(environment: dict[str, str]) -> None:

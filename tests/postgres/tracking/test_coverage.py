@@ -44,7 +44,7 @@ def test_check_unlisted_table_prints_warning(tmp_path: Path, database: str, sour
     definition = tracked_report(tmp_path, sql=f"SELECT {COLUMNS} FROM {source} {RANGE}")
     track(definition, database)
     advice = check_query(definition, session=session_of(database))
-    warning = "the query reads {}, which is not in source.tables: changes to it will not be detected"
+    warning = "the query reads {}, which is not in source.tables: Quire will not detect its changes"
     assert [line for line in advice if "source.tables" in line] == [warning.format(name) for name in unlisted]
 
 
