@@ -1,6 +1,6 @@
 """Finds the programs that tests run.
 
-If a program is missing, its tests are skipped, except in CI, where all programs are required.
+If a program is missing, the tests that need it are skipped; in CI, which requires all programs, they fail.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 
 
 def require_program(name: str, *, package: str) -> str:
-    """Returns the path of a program. If the program is missing, skips the test, or fails it in CI.
+    """Returns a program's path. If the program is missing, skips the test, or fails it in CI.
 
     Args:
         name: the program's name.

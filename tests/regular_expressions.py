@@ -12,10 +12,10 @@ from re import _parser as parser
 from typing import Any
 
 METHODS = {"match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
-# Quire's functions that pass on a pattern, and the method that each function calls with it
+# Quire's functions that receive a pattern, and the method to which each function passes it
 OWN = {"_matching": "fullmatch"}
 MAX_TOKENS = 7
-TAIL = "\x01"  # few patterns match it
+TAIL = "\x01"  # a character that few patterns match
 CATEGORIES = {
     codes.CATEGORY_DIGIT: "0",
     codes.CATEGORY_NOT_DIGIT: "a",
@@ -28,7 +28,7 @@ CATEGORIES = {
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A regular expression and the method called with it."""
+    """A regular expression, and the method that is called with it."""
 
     place: str
     method: str
@@ -40,11 +40,11 @@ class Use:
 
 
 def uses_of(sources: Mapping[str, str], dynamic: Mapping[str, str]) -> tuple[list[Use], list[str]]:
-    """Returns all uses of regular expressions in the sources, and the uses that cannot be parsed.
+    """Returns all uses of regular expressions in the sources, and all uses whose pattern cannot be determined.
 
     Args:
-        sources: the content of each file by name.
-        dynamic: the patterns built at run time, as written in the source, each with an example.
+        sources: the content of each file, keyed by the file's name.
+        dynamic: examples of the patterns that are built at run time, keyed by the expression in the source.
     """
     trees = {file: ast.parse(text) for file, text in sources.items()}
     texts, compiled = {}, {}
@@ -79,7 +79,7 @@ def _constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _re_call(node: ast.AST, names: set[str]) -> ast.Call | None:
-    """Returns a call to a function of re, or None."""
+    """Returns the node if it is a call to one of the functions of re, otherwise None."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names:
         return node if isinstance(node.func.value, ast.Name) and node.func.value.id == "re" else None
     return None
@@ -106,7 +106,7 @@ def _use(
     compiled: Mapping[tuple[str, str], ast.Call],
     dynamic: Mapping[str, str],
 ) -> Use | str | None:
-    """Returns a call's use of a regular expression, a string if its pattern cannot be read, or None without a use."""
+    """Returns the use of a regular expression in a call, if any, or a string if the pattern cannot be determined."""
     if (isinstance(call.func, ast.Name) and call.func.id in OWN) or _re_call(call, METHODS):
         method = OWN[call.func.id] if isinstance(call.func, ast.Name) else call.func.attr  # type: ignore[attr-defined]
         written = ast.unparse(call.args[0])
@@ -125,7 +125,7 @@ def _use(
 
 @dataclass(frozen=True, slots=True)
 class HardText:
-    """A string of any size: a unit repeated between a head and a tail."""
+    """A string of any size, which repeats a unit between a head and a tail."""
 
     unit: str
     head: str = ""
@@ -137,7 +137,7 @@ class HardText:
 
 
 def hard_texts(pattern: str | bytes, flags: int = 0) -> Iterator[HardText]:
-    """Yields many strings that almost match parts of the pattern."""
+    """Yields many strings that nearly match parts of the pattern."""
     tokens, sample = _tokens(parser.parse(pattern, flags))
     tokens = list(dict.fromkeys(tokens))[:MAX_TOKENS]
     beginnings = ["".join(sample[: place + 1]) for place in range(len(sample))]
@@ -153,7 +153,7 @@ def hard_texts(pattern: str | bytes, flags: int = 0) -> Iterator[HardText]:
 
 
 def _tokens(parsed: Any) -> tuple[list[str], list[str]]:
-    """Returns the literals in a pattern, and the pieces of a string that roughly matches it."""
+    """Returns the literals in a pattern, and the pieces of a string that roughly matches the pattern."""
     tokens: list[str] = []
     sample: list[str] = []
     word = ""
@@ -175,7 +175,7 @@ def _tokens(parsed: Any) -> tuple[list[str], list[str]]:
 
 
 def _inner(code: Any, argument: Any) -> Iterator[Any]:
-    """Yields the parts of an item of a parsed pattern: parsed patterns or single characters."""
+    """Yields the parts of an item in a parsed pattern, which are parsed patterns or single characters."""
     if code in (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT):
         yield argument[2]
     elif code is codes.SUBPATTERN:

@@ -1,4 +1,4 @@
-"""Simulates a network between a real client and a real server that can be made to fail."""
+"""Simulates a network that can fail between a real client and a real server."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import struct
 import threading
 from contextlib import suppress
 
-FAR = "127.0.0.77"  # a loopback address that nothing else uses
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: drops unsent data and sends a reset
+FAR = "127.0.0.77"  # a loopback address that no other program uses
+RESET = struct.pack("ii", 1, 0)  # the value of SO_LINGER that drops unsent data and sends a reset
 
 
 class Relay:
@@ -16,7 +16,7 @@ class Relay:
 
     Args:
         server: the server's address.
-        first_ends_after: resets the first client after this number of bytes from the server.
+        first_ends_after: the number of bytes from the server after which the first connection is reset; None for never.
     """
 
     def __init__(self, server: tuple[str, int], *, first_ends_after: int | None = None) -> None:
@@ -40,7 +40,7 @@ class Relay:
                 threading.Thread(target=self._hand_on, args=[server, client], daemon=True).start()
 
     def _hand_on(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):  # either end was closed
+        with suppress(OSError):  # one of the ends was closed
             while block := source.recv(65_536):
                 self._going.wait()
                 sink.sendall(block)
@@ -56,7 +56,7 @@ class Relay:
 
     def reset(self) -> None:
         """Resets every connection, like a firewall that has lost its state."""
-        ends, self._sockets = self._sockets, []  # clients that reconnect in the meantime keep their connections
+        ends, self._sockets = self._sockets, []  # the connections of clients that reconnect meanwhile are kept
         for end in ends:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The rules of the package, checked from its imports: stages, file sizes, names, and imports of Airflow."""
+"""The package follows its rules about stages, file sizes, names, and imports of Airflow."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PLUGINS = CLONE / "plugins"
 STAGES = PLUGINS / "quire" / "stages"
 HEAVY = ("polars", "pyarrow", "xlsxwriter", "pandas", "airflow", "boto3")
 MAX_FILE_LINES = 300
-MIN_FILES = 400  # fewer means that the search missed folders
+MIN_FILES = 400  # fewer files would mean that the search missed folders
 EMPTY_NAMES = {"utils", "helpers", "manager", "common", "base"}
 
 
 def sources(*folders: str) -> list[Path]:
-    """Returns the Python files in the given top-level folders; by default, in all folders that are not hidden."""
+    """Returns the Python files in the given top-level folders; by default, in all folders except hidden ones."""
     if folders:
         return sorted(path for folder in folders for path in (CLONE / folder).rglob("*.py"))
     visible = [path for path in CLONE.iterdir() if not path.name.startswith(".")]
@@ -29,7 +29,7 @@ def sources(*folders: str) -> list[Path]:
 
 
 def imports_of(source: str) -> set[str]:
-    """Returns the modules that a source imports, at any depth; ``from a import b`` becomes a.b."""
+    """Returns the modules that source code imports at any nesting depth; ``from a import b`` becomes a.b."""
     return set(_imports(ast.parse(source)))
 
 
@@ -65,7 +65,7 @@ def identify(path: Path) -> str:
 
 
 def imports_by_path(*folders: str) -> Iterator[tuple[Path, str]]:
-    """Yields all imports in the source files under the given top-level folders."""
+    """Yields all imports in the source files in the given top-level folders."""
     for path in sources(*folders):
         yield from ((path, module) for module in sorted(imports_of(path.read_text())))
 
@@ -113,7 +113,7 @@ def test_importing_definitions_loads_nothing_heavy(module: str) -> None:
 
 
 def test_rules_detect_violations() -> None:
-    """Applies each rule to source code that breaks it."""
+    """Applies each rule to source code that breaks the rule."""
     imported = imports_of(
         "def run():\n    from quire.stages import render\n    import airflow.sdk\nfrom quire import catalog\n"
     )

@@ -1,4 +1,4 @@
-"""The compose files as text: limits, logs, published ports, and no secrets. tests/container runs the containers."""
+"""Checks the compose files for limits, logs, published ports and secrets, without running containers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ONCE = ("airflow-init", "demo")
 
 
 def services(name: str) -> dict[str, dict[str, Any]]:
-    """Returns the services in a file, each merged with the service that it extends."""
+    """Returns the services in a compose file, each merged with the service that it extends."""
     found: dict[str, dict[str, Any]] = yaml.safe_load((CLONE / name).read_text())["services"]
     for service, own in found.items():
         if extended := own.get("extends"):
@@ -62,8 +62,8 @@ def test_secrets_come_from_the_environment_file(name: str) -> None:
             if SECRETS.search(variable) and variable != "AWS_ACCESS_KEY_ID":
                 assert re.fullmatch(r"\$\{\w+(:\?run make \.env)?\}", str(value)), (service, variable)
     text = (CLONE / name).read_text()
-    assert re.findall(r"://[^:/\s]*:(?!\$\{)[^@\s]+@", re.sub(r"#.*", "", text)) == []  # no password in a URL
-    assert not re.search(r"\$\{[^}]*\$\{", text)  # not every docker-compose supports nested variables
+    assert re.findall(r"://[^:/\s]*:(?!\$\{)[^@\s]+@", re.sub(r"#.*", "", text)) == []  # URLs contain no passwords
+    assert not re.search(r"\$\{[^}]*\$\{", text)  # some versions of docker-compose do not support nested variables
 
 
 def test_settings_of_every_file_are_in_the_example() -> None:

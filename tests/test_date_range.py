@@ -1,4 +1,4 @@
-"""Date ranges and partitions have the same properties in every time zone and on unusual days."""
+"""Date ranges and partitions have the same properties in every time zone, even on unusual days."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def date_ranges(draw: st.DrawFn) -> DateRange:
 
 
 def has_unusual_midnight(day: date, name: str) -> bool:
-    """Returns whether the clocks of a time zone skip or repeat midnight on a day."""
+    """Returns whether clocks in a time zone skip or repeat midnight on a day."""
     midnight = datetime.combine(day, time(), tzinfo=zone(name))
     return midnight.utcoffset() != midnight.replace(fold=1).utcoffset()
 

@@ -1,4 +1,4 @@
-"""All files, commands, options, fields, variables, routes and packages that the documentation mentions exist."""
+"""Every file, command, option, field, variable, route and package that the documentation mentions exists."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.test_import_order import IMPORT_ORDER
 
 INDEX, DECISIONS = DOCS / "README.md", DOCS / "adr" / "README.md"
 ARCHITECTURE, REFERENCE = DOCS / "architecture.md", DOCS / "reference"
-# Files that a reader of the docs creates.
+# Files that readers of the documentation create.
 EXAMPLES = {
     "include/reports/sales.yaml", "include/sql/sales/extract.sql", "include/webhooks/", "out/", ".quire/",
     ".quire/environment",
@@ -50,7 +50,7 @@ pages = pytest.mark.parametrize("page", PAGES, ids=identify)
 
 
 def commands(group: TyperGroup, prefix: str = "") -> dict[str, TyperCommand]:
-    """Returns a group's commands by name; a command of a subgroup is called ``hooks install``, for example."""
+    """Returns a group's commands by name; the name of a subgroup's command is, for example, ``hooks install``."""
     named: dict[str, TyperCommand] = {}
     for name, command in group.commands.items():
         if isinstance(command, TyperGroup):
@@ -61,7 +61,7 @@ def commands(group: TyperGroup, prefix: str = "") -> dict[str, TyperCommand]:
 
 
 def options(command: TyperCommand | TyperGroup) -> set[str]:
-    """Returns the options of a command, without ``--help``."""
+    """Returns a command's options, except ``--help``."""
     return {name for option in command.params if isinstance(option, TyperOption) for name in option.opts} - {"--help"}
 
 
@@ -108,7 +108,7 @@ def test_make_target_exists(page: Path) -> None:
 
 
 def quire_calls(page: Path) -> list[list[str]]:
-    """Returns the arguments of each ``quire`` command in a page's code."""
+    """Returns the arguments of each ``quire`` command in the code on a page."""
     calls = (re.search(r"(?:^|bin/|['\"(]|&& )quire ([a-z-][^|;&#'\"()]*)", line) for line in code(page))
     return [match[1].split() for match in calls if match]
 
@@ -160,12 +160,12 @@ def test_dotted_field_exists(page: Path) -> None:
 @pages
 def test_inline_yaml_begins_with_a_field(page: Path) -> None:
     mappings = [match[1] for span in spans(page) if (match := re.match(r"([a-z_]+): ", span))]
-    assert set(mappings) - {"quire"} <= FIELDS  # "quire: " begins an error on standard error
+    assert set(mappings) - {"quire"} <= FIELDS  # "quire: " is the start of an error message
 
 
 @pages
 def test_yaml_example_is_valid(page: Path) -> None:
-    if page != WEBHOOK_PAGE:  # the webhook tests cover this page's example
+    if page != WEBHOOK_PAGE:  # the webhook tests cover the example on this page
         for block in blocks(page):
             if block.language == "yaml":
                 validate_fragment(yaml.safe_load(block.text))
@@ -186,7 +186,7 @@ def test_every_variable_of_the_settings_is_documented() -> None:
 
 @cache
 def airflow_options() -> dict[str, set[str]]:
-    """Returns the names of Airflow's configuration options by section, without importing Airflow."""
+    """Returns the names of Airflow's options in each section of its configuration, without importing Airflow."""
     spec = find_spec("airflow")
     assert spec
     (path,) = [file for folder in spec.submodule_search_locations or () for file in Path(folder).glob(CONFIGURATION)]
@@ -221,7 +221,7 @@ def test_architecture_diagram_shows_every_stage() -> None:
 def test_module_exists(page: Path) -> None:
     modules = {match[1] for line in code(page) if (match := re.search(r"\b(quire(?:\.[a-z_]+)+)\b", line))}
     places = [CLONE / "plugins" / Path(*module.split(".")) for module in modules - {"quire.pg_type"}]
-    schema = ("webhook_event", "webhook_record")  # tables of PostgreSQL's schema quire
+    schema = ("webhook_event", "webhook_record")  # tables in the PostgreSQL schema quire
     missing = [p for p in places if not (p.is_dir() or p.with_suffix(".py").exists() or p.name in schema)]
     assert missing == []
 

@@ -1,4 +1,4 @@
-"""The error tree is complete, and errors are picklable and have the documented exit statuses."""
+"""The error tree is complete; errors can be pickled and have the documented exit statuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quire.errors import DefinitionError, ParameterError, RangeError, ReportErro
 
 
 def descendants(kind: type[ReportError]) -> list[type[ReportError]]:
-    """Returns an error class and its subclasses, excluding those that other modules define."""
+    """Returns an error class and its subclasses, except subclasses that other modules define."""
     children = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
     return [kind, *(descendant for child in children for descendant in descendants(child))]
 
@@ -21,7 +21,7 @@ TREE = descendants(ReportError)
 
 @pytest.mark.parametrize("kind", TREE)
 def test_error_pickled_and_back_is_the_same(kind: type[ReportError]) -> None:
-    """Airflow passes errors between processes."""
+    """Airflow passes errors from one process to another."""
     error = kind("no such column", report="flights", partition="2013-01")
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 - trusted bytes
     assert type(again) is kind

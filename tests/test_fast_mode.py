@@ -1,4 +1,4 @@
-"""A fast run prevents tests from starting servers, regardless of how they start a server."""
+"""In a fast run, tests cannot start servers in any way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers, sizes, durations and times are formatted in human-readable form."""
+"""Numbers, sizes, durations and times are formatted so that people can read them easily."""
 
 from __future__ import annotations
 

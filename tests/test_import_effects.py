@@ -1,4 +1,4 @@
-"""Importing Quire does not change the process, because Airflow loads the plugin in each of its processes."""
+"""Importing Quire must not change the process, because Airflow loads the plugin into each of its processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.test_architecture import identify, sources
 
 READER = CLONE / "plugins" / "quire" / "settings.py"
 OS_NAMES = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv", "getlogin"}
-OF_THE_USER = {"expanduser", "expandvars", "home"}  # these read HOME and other variables
+OF_THE_USER = {"expanduser", "expandvars", "home"}  # functions that read HOME and other variables
 ENTRY_POINTS = {"quire.__main__", "quire.dev_stack.__main__"}
 PROGRAM = """
 import decimal, gc, importlib, json, locale, logging, os, signal, socket, sys, threading, warnings
@@ -66,7 +66,7 @@ print(json.dumps({"changed": changed, "rows": rows, "pages use Polars": pages_us
 
 
 def environment_uses(source: str) -> list[str]:
-    """Returns the names through which a source file uses the environment, at any nesting depth."""
+    """Returns the names through which source code uses the environment, at any nesting depth."""
     return sorted(set(_environment_uses(ast.parse(source))))
 
 
@@ -134,12 +134,12 @@ def test_importing_all_modules_changes_nothing_and_pages_load_no_polars(tmp_path
     assert json.loads(done.stdout.splitlines()[-1]) == {
         "changed": {},
         "rows": [["1970-01-01 01:00:00", "a"]],
-        "pages use Polars": False,  # its import takes a third of a second, and the API server rarely needs it
+        "pages use Polars": False,  # importing Polars takes a third of a second, and the API server rarely needs it
     }
 
 
 def _third_party_modules(paths: list[Path]) -> Iterator[str]:
-    """Yields the third-party modules that Quire's modules import; their imports may change the process."""
+    """Yields the third-party modules that Quire's modules import; importing those may change the process."""
     found: set[str] = set()
     for path in paths:
         tree = ast.parse(path.read_text())

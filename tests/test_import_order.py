@@ -1,4 +1,4 @@
-"""The import order of Quire's packages: a package imports only packages that precede it."""
+"""Each of Quire's packages imports only packages that precede it in the import order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from quire.settings import CLONE
 
 PACKAGE = CLONE / "plugins" / "quire"
-# The only declaration of the order, from the leaves to the entry points.
+# The order is declared only here, from the leaves to the entry points.
 IMPORT_ORDER = (
     "errors",
     "settings",
@@ -42,7 +42,7 @@ IMPORT_ORDER = (
     "cli",
     "dev_stack",
 )
-# The writers do not depend on reports: these are the only modules of Quire that they import
+# The writers do not depend on reports; they import only these modules of Quire
 WRITER_IMPORTS = {"errors", "human_readable", "values", "xlsx"}
 MAX_LOOSE_MODULES = 10
 
@@ -50,7 +50,7 @@ Imports = Mapping[str, set[str]]
 
 
 def read_package(root: Path) -> dict[str, str]:
-    """Returns the source of each module below a folder, by its dotted name."""
+    """Returns the source of each module in a folder and its subfolders, keyed by the module's dotted name."""
     sources = {}
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root.parent).with_suffix("").parts
@@ -59,7 +59,7 @@ def read_package(root: Path) -> dict[str, str]:
 
 
 def module_imports(sources: Mapping[str, str]) -> Imports:
-    """Returns the modules that each module imports anywhere in its source, including functions and type checking."""
+    """Returns the modules that each module imports anywhere, including in functions and for type checking."""
     return {name: set(_imported(source, sources)) - {name} for name, source in sources.items()}
 
 
@@ -78,7 +78,7 @@ def _imported(source: str, modules: Mapping[str, str]) -> Iterator[str]:
 
 
 def package_imports(imports: Imports) -> dict[str, dict[str, list[str]]]:
-    """Returns the packages that each package imports, with the import statements."""
+    """Returns the packages that each package imports, with descriptions of the imports."""
     edges: dict[str, dict[str, list[str]]] = {}
     for module, targets in imports.items():
         for target in targets:
@@ -89,13 +89,13 @@ def package_imports(imports: Imports) -> dict[str, dict[str, list[str]]]:
 
 
 def _package(module: str) -> str | None:
-    """Returns a module's entry in the order, or None for ``quire`` and its ``__main__``."""
+    """Returns a module's entry in the import order, or None for ``quire`` and ``quire.__main__``."""
     parts = module.split(".")
     return None if len(parts) == 1 or parts[1] == "__main__" else parts[1]
 
 
 def upward_imports(edges: Mapping[str, Mapping[str, list[str]]]) -> list[str]:
-    """Returns the imports of packages that come after their importer."""
+    """Returns the imports of packages that come after the importing package."""
     position = {name: index for index, name in enumerate(IMPORT_ORDER)}
     return sorted(
         line
@@ -107,7 +107,7 @@ def upward_imports(edges: Mapping[str, Mapping[str, list[str]]]) -> list[str]:
 
 
 def cycle(edges: Mapping[str, Iterator[str] | set[str] | Mapping[str, object]]) -> list[str]:
-    """Returns a strongly connected component of more than one node, if any."""
+    """Returns the nodes of a cycle, if there is one."""
     try:
         TopologicalSorter({name: set(targets) for name, targets in edges.items()}).prepare()
     except CycleError as error:

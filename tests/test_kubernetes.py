@@ -1,4 +1,4 @@
-"""kubernetes/values.yaml is valid YAML with a pod for each stage and no secrets; no chart is available to render it."""
+"""kubernetes/values.yaml is valid YAML with a pod for each stage and no secrets; no test renders the chart with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quire.settings import CLONE
 STAGES = get_args(StageName)
 BYTES = {"Mi": 2**20, "Gi": 2**30}
 BUDGET = 400 * 2**20  # per task
-# Values that the chart accepts; the chart rejects unknown values.
+# The values that the chart accepts; it rejects all others.
 KNOWN = {
     "executor", "airflowVersion", "defaultAirflowRepository", "defaultAirflowTag", "postgresql", "redis", "data",
     "fernetKeySecretName", "apiSecretKeySecretName", "jwtSecretName", "createUserJob", "config", "extraEnvFrom", "env",
@@ -31,7 +31,7 @@ def values() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def pods(values: dict[str, Any]) -> dict[str, Any]:
-    """The pod template of each stage, as in the scheduler's mounted folder."""
+    """The pod template of each stage, from the folder that the scheduler mounts."""
     files = yaml.safe_load(values["extraConfigMaps"]["quire-stages"]["data"])
     return {name.removesuffix(".yaml"): yaml.safe_load(text) for name, text in files.items()}
 
@@ -80,7 +80,7 @@ def test_pod_templates_are_where_the_tasks_expect_them(values: dict[str, Any], p
     assert f"{volume['configMap']['name']}" in values["extraConfigMaps"]
     for pod in pods.values():
         own = {entry["name"]: entry.get("value") for entry in container(pod)["env"]}
-        assert own | named == own  # the task's process rereads the definition in the same environment
+        assert own | named == own  # a task's process rereads the definition, so it needs the same environment
 
 
 def test_secrets_are_referenced_and_not_included(values: dict[str, Any], pods: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Freed memory returns to the kernel. A separate process measures this, because the setting affects a whole process."""
+"""Freed memory returns to the kernel, as measured in a separate process because the setting affects a whole process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ print(before - resident())
 
 
 def given_back(how: str) -> int:
-    """Returns how many bytes return to the kernel after the first 199 of 200 blocks of 1 MiB are freed."""
+    """Returns how many bytes return to the kernel when the first 199 of 200 blocks of 1 MiB are freed."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, how],
         env={"PYTHONPATH": str(CLONE / "plugins")},

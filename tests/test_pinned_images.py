@@ -1,4 +1,4 @@
-"""Base images have a tag and, once pinned, the digest that containers/pin-images.sh wrote."""
+"""Each base image has a tag, and, once pinned, a digest that containers/pin-images.sh wrote."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pinned(clone: Path) -> dict[str, str]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """The files that contain image names, and a docker command that returns a digest for each image."""
+    """Copies of the files that contain image names, and a docker command that returns a digest for each image."""
     for name in (*FILES, "containers/pin-images.sh"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((CLONE / name).read_bytes())

@@ -1,4 +1,4 @@
-"""The README's report runs as written, and its figures equal the stored benchmark results."""
+"""The report in the README runs as written, and the README's figures equal the stored benchmark results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every regular expression takes linear time on any input."""
+"""Every regular expression takes linear time for any input."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from tests.regular_expressions import HardText, Use, hard_texts, uses_of
 
 CLONE = Path(__file__).resolve().parents[1]
 SIZE = 100_000
-# CPU time. Linear patterns take 1 to 5 ms for a tenth of the input; quadratic ones take 0.05 to 1 s, and 5 to 100 s for
-# all of it.
+# In CPU time. For a tenth of the input, linear patterns take 1 to 5 ms, and quadratic patterns 0.05 to 1 s; for all of
+# the input, quadratic patterns take 5 to 100 s.
 SLOW_SECONDS, MAX_SECONDS = 0.02, 1.0
-MAX_RATIO = 9  # for input four times as long: about 4 if linear, 16 if quadratic
+MAX_RATIO = 9  # for four times the input: about 4 if linear, 16 if quadratic
 SOURCES = {
     path.relative_to(CLONE).as_posix(): path.read_text()
     for folder in ("plugins", "dags")
     for path in sorted((CLONE / folder).rglob("*.py"))
 }
 DYNAMIC = {
-    "pattern": "[0-9]+",  # the parameter of _matching, whose calls also count as uses
+    "pattern": "[0-9]+",  # the parameter of _matching; calls to _matching are uses too
     "f'(password=){re.escape(secret)}'": "(password=)secret",
 }
 USES, UNREAD = uses_of(SOURCES, DYNAMIC)
 DIFFERENT = list({(use.pattern, use.method, use.flags): use for use in reversed(USES)}.values())
-# Input that the generator may miss: strings that once took quadratic time, and likely attacks
+# Input that the generator may not produce: strings that once took quadratic time, and likely attacks
 KNOWN_HARD = [
     HardText("1", tail="x"),
     HardText("1", head="-", tail="."),
@@ -62,15 +62,15 @@ KNOWN_HARD = [
 
 
 class TooSlowError(Exception):
-    """A regular expression took more than linear time."""
+    """A regular expression exceeded linear time."""
 
 
 @contextmanager
 def processor_limit(seconds: float) -> Iterator[None]:
-    """Stops work that exceeds a limit on CPU time, which other load on the machine does not affect."""
+    """Stops work that exceeds a limit on CPU time; unlike elapsed time, it does not depend on the machine's load."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise TooSlowError(f"more than {seconds} s of processor time")
+        raise TooSlowError(f"more than {seconds} s of CPU time")
 
     before = signal.signal(signal.SIGPROF, stop)
     signal.setitimer(signal.ITIMER_PROF, seconds)
@@ -88,7 +88,7 @@ def seconds_of(work: Callable[[str], object], text: str) -> float:
 
 
 def ensure_linear(work: Callable[[str], object], text: HardText) -> None:
-    """Checks that 10 kB take a few milliseconds, or that 100 kB take about four times as long as 25 kB."""
+    """Checks that 10 kB takes a few milliseconds, or that 100 kB takes about four times as long as 25 kB."""
     with processor_limit(MAX_SECONDS):
         if seconds_of(work, text.of(SIZE // 10)) > SLOW_SECONDS:
             quarter = min(seconds_of(work, text.of(SIZE // 4)) for _ in range(3))
@@ -155,7 +155,7 @@ def test_regular_expression_is_linear_in_100_kb_of_hostile_text(use: Use) -> Non
 
 
 def test_no_group_has_a_possessive_quantifier() -> None:
-    """Python 3.11.0 to 3.11.4 match such groups incorrectly (python/cpython#106052), and Debian 12 has 3.11.2."""
+    """Python 3.11.0 to 3.11.4 match these groups incorrectly (python/cpython#106052), and Debian 12 has 3.11.2."""
     possessive_group = re.compile(r"(?<!\\)\)(?:[*+?]|\{[0-9,]+\})\+|\(\?>")
     assert possessive_group.search(r"(?:ab?c)*+")
     assert [use.pattern for use in USES if possessive_group.search(str(use.pattern))] == []
@@ -163,7 +163,7 @@ def test_no_group_has_a_possessive_quantifier() -> None:
 
 def test_other_engines_are_linear_by_construction() -> None:
     written = "\n".join(SOURCES.values())
-    assert "python-re" not in written  # pydantic would use Python's engine instead of Rust's, which Polars also uses
+    assert "python-re" not in written  # with python-re, pydantic would not use Rust's engine, which Polars uses
     values = pl.Series(["1" * SIZE + "x", "_x" * SIZE, " " * SIZE])
     assert values.str.contains(r"^(\d+\.?\d*)+$").to_list() == [False, False, False]
 

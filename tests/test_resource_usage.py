@@ -1,4 +1,4 @@
-"""Resource usage of tasks: SQL statements, CPU time and memory, and their log lines."""
+"""Tasks measure and log their SQL statements, CPU time and memory."""
 
 from __future__ import annotations
 

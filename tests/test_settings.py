@@ -1,4 +1,4 @@
-"""Settings from the environment: connections in Airflow's format."""
+"""Settings come from the environment; connections are in Airflow's format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The GitHub Actions workflow runs the commands of .ci/run on every Python version that the package supports."""
+"""The GitHub Actions workflow runs the commands in .ci/run on every Python version that the package supports."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ WORKFLOW = CLONE / ".github" / "workflows" / "ci.yaml"
 
 
 def jobs() -> dict[str, Any]:
-    """Returns the jobs of the workflow."""
+    """Returns the jobs in the workflow."""
     loaded: dict[str, Any] = yaml.safe_load(WORKFLOW.read_text())["jobs"]
     return loaded
 
 
 def make_targets(text: str) -> set[str]:
-    """Returns the targets of the make commands in a string."""
+    """Returns the targets of all make commands in a string."""
     return set(re.findall(r"\bmake ([a-z-]+)", text))
 
 

@@ -1,4 +1,4 @@
-"""TPC-H's first query, the "pricing summary report", as a report with only summaries, and its published answers."""
+"""TPC-H's first query, the "pricing summary report", as a report that has only summaries, and the published answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEASURES: dict[str, dict[str, Any]] = {
     "avg_disc": {"agg": "mean", "of": "l_discount"},
     "count_order": {"agg": "count"},
 }
-# The answer in the TPC-H specification, 2.4.1.3, as PostgreSQL computes it.
+# The query of TPC-H, section 2.4.1.3, which PostgreSQL executes for comparison.
 ANSWER = """
 SELECT l_returnflag, l_linestatus, sum(l_quantity), sum(l_extendedprice), sum(l_extendedprice * (1 - l_discount)),
        sum(l_extendedprice * (1 - l_discount) * (1 + l_tax)), avg(l_quantity), avg(l_extendedprice), avg(l_discount),
@@ -34,7 +34,7 @@ SELECT l_returnflag, l_linestatus, sum(l_quantity), sum(l_extendedprice), sum(l_
 FROM lineitem WHERE l_shipdate <= date '1998-12-01' - interval '90' day
 GROUP BY 1, 2 ORDER BY 1, 2
 """
-# The validation output of TPC-H for scale factor 1; its averages are rounded to two digits.
+# TPC-H's validation output for scale factor 1; the averages are rounded to two digits.
 PUBLISHED = """
 A F 37734107.00 56586554400.73 53758257134.8700 55909065222.827692 25.52 38273.13 0.05 1478493
 N F   991417.00  1487504710.38  1413082168.0541  1469649223.194375 25.52 38284.47 0.05   38854
@@ -44,7 +44,7 @@ R F 37719753.00 56568041380.90 53741292684.6040 55889619119.831932 25.51 38250.8
 
 
 def pricing_summary(include: Path, *, partition: str = "year") -> ReportDefinition:
-    """Writes the definition under ``include`` and returns it."""
+    """Writes the definition in ``include``, and returns it."""
     definition = {
         "title": "Pricing summary",
         "source": {"sql": "pricing/extract.sql", "time_column": "l_shipdate"},

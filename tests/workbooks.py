@@ -17,5 +17,5 @@ def open_workbook(store: S3Store, key: str) -> CalamineWorkbook:
 
 
 def sheet_rows(workbook: CalamineWorkbook, name: str) -> list[list[Any]]:
-    """Returns the rows of a sheet, including the header."""
+    """Returns a sheet's rows, including the header."""
     return workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)

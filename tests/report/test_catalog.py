@@ -1,4 +1,4 @@
-"""Loading include/: errors state the file, line, field, reason and the closest known name."""
+"""Errors in include/ state the file, line, field and reason, and suggest the closest known name."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def include(tmp_path: Path) -> Path:
 
 
 def rejection(include: Path, yaml: str = YAML, *, sql: str = SQL) -> str:
-    """Returns the reason for which the report ``flights`` is rejected."""
+    """Returns the reason why the report ``flights`` is rejected."""
     (include / "reports" / "flights.yaml").write_text(yaml)
     (include / "sql" / "flights" / "extract.sql").write_text(sql)
     with pytest.raises(DefinitionError) as caught:
@@ -215,7 +215,7 @@ def test_query_with_invalid_placeholders_is_rejected(include: Path, sql: str, me
 
 
 def test_query_ends_in_a_line_break_and_no_semicolon(include: Path) -> None:
-    """The query becomes part of a larger statement; a comment at the query's end must not hide the rest."""
+    """The query becomes part of a larger statement, so a trailing comment must not hide the text after the query."""
     (include / "sql" / "flights" / "extract.sql").write_text("\ufeff" + SQL.rstrip() + " ;\n\n", encoding="utf-8")
     assert find_definition(include, "flights").sql_text == SQL
 

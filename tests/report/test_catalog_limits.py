@@ -1,4 +1,4 @@
-"""Hostile definition files: each file affects only its own report, and fails fast with little memory."""
+"""A hostile definition file affects only its own report, and loading it fails quickly and uses little memory."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def include(tmp_path: Path) -> Path:
 
 
 def rejection(include: Path) -> str:
-    """Returns the reason why the report z is rejected, after checking that the other report is loaded."""
+    """Returns the reason why the report ``z`` is rejected, after checking that the other report was loaded."""
     done = subprocess.run(
         [sys.executable, "-c", LOAD, str(include)], capture_output=True, text=True, timeout=60, check=False
     )
@@ -80,7 +80,7 @@ def test_nesting_is_counted_through_aliases() -> None:
 
 
 def test_nesting_up_to_the_limit_is_accepted() -> None:
-    inner = MAX_DEPTH - 1  # the document itself is a mapping, so it counts as a level
+    inner = MAX_DEPTH - 1  # the document itself is a mapping and therefore a level
     assert read_document(f"a: {'[' * inner}{']' * inner}", file="f").values["a"]
     with pytest.raises(DefinitionError, match=r"nested lists and mappings"):
         read_document(f"a: [{'[' * inner}{']' * inner}]", file="f")
@@ -98,7 +98,7 @@ def test_alias_inside_its_own_value_is_rejected(text: str) -> None:
 
 
 def test_values_up_to_the_limit_are_accepted() -> None:
-    values = ",".join(["1"] * (MAX_VALUES - 3))  # the mapping, its key and the list also count as values
+    values = ",".join(["1"] * (MAX_VALUES - 3))  # the mapping, its key and the list count toward the limit
     assert len(read_document(f"a: [{values}]", file="f").values["a"]) == MAX_VALUES - 3
     with pytest.raises(DefinitionError, match=r"^f:1: more than 50,000 keys and values"):
         read_document(f"a: [1,{values}]", file="f")

@@ -1,4 +1,4 @@
-"""Strings in a definition: errors state the position of characters that the database or workbooks do not support."""
+"""Errors state the position of any character in a definition that the database or workbooks do not support."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOTIFIER = "delivery: {notify: {failure: [{notifier: a.b, "
 
 
 def errors_of(folder: Path, yaml: str, *, sql: str = SQL) -> dict[str, str]:
-    """Returns the errors of a catalog with one report, whose definition is ``yaml`` and whose query is ``sql``."""
+    """Returns the errors in a catalog with one report; its definition is ``yaml`` and its query is ``sql``."""
     for name, text in (("good", f"{PARAMETER}}}}}\n"), ("evil", yaml)):
         path = folder / "include" / "reports" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Report definitions: valid fields and default values."""
+"""Valid fields in report definitions, and default values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def define(**fields: Any) -> ReportDefinition:
 
 
 def rejection(**fields: Any) -> str:
-    """Returns the only reason why a definition is rejected."""
+    """Returns the reason why a definition is rejected; there must be only one."""
     with pytest.raises(ValidationError) as caught:
         define(**fields)
     (reason,) = (error["msg"] for error in caught.value.errors() if error["type"] != "default_factory_not_called")

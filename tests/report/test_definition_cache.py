@@ -1,4 +1,4 @@
-"""The portal reads a report's files again only if they change."""
+"""The portal rereads a report's files only if they have changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def include(tmp_path: Path) -> Path:
 
 
 def replace_keeping_times(file: Path, old: str = "events", new: str = "evenst") -> None:
-    """Replaces a file by one of the same size and modification time, as ``rsync --times`` does."""
+    """Replaces a file with a file of the same size and modification time, like ``rsync --times``."""
     status = file.stat()
     copy = file.with_suffix(".new")
     copy.write_text(file.read_text().replace(old, new))

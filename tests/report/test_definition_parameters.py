@@ -1,4 +1,4 @@
-"""Report parameters: their declarations and the conversion of their values."""
+"""Declarations of report parameters, and conversion of parameter values."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_bind_parameters_converts_text_and_json(name: str, value: object, bound:
         ("share", "nan", "must be a number"),
         ("share", float("inf"), "must be a number"),
         ("share", "1_0", "must be a number"),
-        ("share", "0" * 400 + "1", "must be a number"),  # strings of over 400 characters are not parsed
+        ("share", "0" * 400 + "1", "must be a number"),  # a string of more than 400 characters is not parsed
         ("cancelled", "yes", "must be true or false"),
         ("cancelled", 1, "must be true or false"),
         ("since", "01.02.2013", "write a calendar date as YYYY-MM-DD"),

@@ -1,4 +1,4 @@
-"""A definition's owner, limits and reader formats, and which of them change the run key."""
+"""A definition's owner, limits and reader formats, and their effect on the run key."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_date_range_over_the_limit_is_rejected_in_readers_terms() -> None:
         {"owner": {"name": "Ops"}},
         {"limits": {"days": 400, "rows": 1}},
         {"workbook": {"reader_formats": ["xlsx"]}},
-        {"workbook": {"csv": {"escape_formulas": True}}},  # the run has no CSV
+        {"workbook": {"csv": {"escape_formulas": True}}},  # the run writes no CSV files
         {"parameters": {"kind": STRING["kind"] | {"max_length": 10}}},
     ],
 )

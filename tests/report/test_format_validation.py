@@ -1,4 +1,4 @@
-"""Number formats that Excel rejects are rejected with a suggestion."""
+"""Quire rejects number formats that Excel rejects, and suggests a valid one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run requests: date ranges, the default window, parameters, and rejected input."""
+"""Date ranges, the default window, parameters and rejected input in run requests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_conf_with_dates_is_that_range(definition: ReportDefinition) -> None:
     [
         (None, ()),
         ([], ()),
-        (["xlsx"], ()),  # equal to the definition's formats
+        (["xlsx"], ()),  # the same as the definition's formats
         (["parquet", "csv"], ("csv", "parquet")),
         (["csv", "parquet", "csv"], ("csv", "parquet")),
         ("csv", ("csv",)),
@@ -114,7 +114,7 @@ def test_form_in_airflow_offers_the_formats_for_readers(tmp_path: Path) -> None:
 
 
 class Unquoted(str):
-    """A string too long for errors to quote in full."""
+    """A string that is too long to quote in errors."""
 
     def __repr__(self) -> str:
         raise AssertionError("quoted before it was shortened")

@@ -1,4 +1,4 @@
-"""Placeholders in SQL: their positions, invalid placeholders, and literals that values cannot escape."""
+"""Placeholders in SQL: valid positions, invalid placeholders, and literals from which values cannot escape."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from quire.report.sql_template import (
 
 
 def unquoted(literal: str) -> str:
-    """Parses a PostgreSQL string literal, and fails if it ends too early."""
+    """Parses a PostgreSQL string literal; fails if the literal ends too early."""
     text = literal.strip()
     escapes = text.startswith("E")
     body = text.removeprefix("E")
@@ -187,7 +187,7 @@ def test_adjacent_strings_on_one_line_are_separate() -> None:
     assert [problem.reason for problem in problems("SELECT E'a' '\\'; COMMIT --'")] == [ONE_STATEMENT]
 
 
-# PostgreSQL treats every character beyond ASCII as a letter; Python does not
+# PostgreSQL, unlike Python, treats every character beyond ASCII as a letter
 LETTERS_OF_POSTGRESQL = ["€", "e\u0301", "\u0301", "\u0663", "\u00a0", "\u2028", "²", "日"]
 
 
@@ -226,7 +226,7 @@ def test_values_without_a_placeholder_are_ignored() -> None:
 
 @given(st.text(st.sampled_from("'\"$-/*%()sEe\\\n ax"), max_size=30))
 def test_any_sql_is_tokenized_without_loss(sql: str) -> None:
-    """For any sequence of tokens, only placeholders and doubled percent signs change."""
+    """In any sequence of tokens, only placeholders and doubled percent signs change."""
     if not problems(sql):
         binds = {placeholder.name: None for placeholder in placeholders(sql)}
         unchanged = bind(sql.replace("%", ""), {}).text
@@ -250,7 +250,7 @@ def test_normalized_statement_has_no_values(sql: str, expected: str) -> None:
 
 @pytest.mark.parametrize("mark", ["%", ";"])
 def test_marks_of_a_large_file_are_read_in_linear_time(mark: str) -> None:
-    # CPU time: about 1 s in linear time, and more than a minute in quadratic time
+    # If parsing takes linear time, this needs about 1 s of CPU time; if quadratic, more than a minute
     code = (
         "import resource; from quire.report.sql_template import placeholders;"
         f"resource.setrlimit(resource.RLIMIT_CPU, (10, 10)); placeholders('{mark}' * {MAX_QUERY_BYTES})"

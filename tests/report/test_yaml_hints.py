@@ -1,4 +1,4 @@
-"""Errors about invalid YAML suggest how to fix quotes and tabs."""
+"""Errors about invalid YAML explain how to fix quotes and tabs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commit records written by earlier versions: the code still accepts their field names."""
+"""The field names in commit records from earlier versions are still accepted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quire.run_records.stage_records import PartitionStatistics, StagedPartition
 
 PLACE = "partitions/events/d/2013-01/t"
 BODY = b"PAR1 rows PAR1"
-# These records were written before the fields were renamed.
+# Records that were written before fields were renamed.
 EARLIER: dict[str, Any] = {
     "key": "2013-01",
     "start": "2013-01-01",

@@ -1,4 +1,4 @@
-"""The records between stages survive a round trip through JSON, as in Airflow's XComs."""
+"""Records that stages pass to each other survive a round trip through JSON, as in Airflow's XComs."""
 
 from __future__ import annotations
 
@@ -198,12 +198,12 @@ def test_digest_of_different_parts_differs(first: tuple[Any, ...], second: tuple
 
 
 def test_digest_is_stable_across_versions() -> None:
-    """Object keys depend on the digest. The expected value is the sha256sum of the JSON without spaces."""
+    """Object keys contain the digest. The expected value is the output of sha256sum for the JSON without spaces."""
     assert digest("flights", {"a": [1, None]}) == "2982e7006e0e1d24bb190d3c6702d664"
 
 
 class CountedText(str):
-    """Text whose type counts how often pydantic builds a validator for it."""
+    """A type of text that counts how often pydantic builds a validator for it."""
 
     builds: ClassVar[int] = 0
 
@@ -215,7 +215,7 @@ class CountedText(str):
 
 @dataclasses.dataclass(frozen=True)
 class CountedRecord:
-    """A record with a counted validator."""
+    """A record with a field whose validator is counted."""
 
     text: CountedText
 

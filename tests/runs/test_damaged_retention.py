@@ -1,4 +1,4 @@
-"""Retention with damaged records handles other records as usual, and keeps objects that a damaged record may list."""
+"""If a record is damaged, retention handles other records as usual, and keeps objects that the record may list."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_damaged_partition_record_is_deleted_and_the_rest_collected(
     flip_digit(bucket, february)
     bucket.put("reports/events/orphan/x.csv", b"x")
     with caplog.at_level(logging.WARNING):
-        collect(definition, bucket, after=DAY + HOUR)  # reads February's only record with its folder
+        collect(definition, bucket, after=DAY + HOUR)  # reads the record when it reads February's folder
     assert february in caplog.text
     assert february not in keys(bucket)
     assert len(places(bucket, "2013-01")) == len(before) - 1
@@ -71,8 +71,8 @@ def test_damaged_manifest_keeps_its_run_and_older_rows_only(
     flip_digit(bucket, manifest_key("events", first.run))
     (named,) = places(bucket, "2013-01")
     older = places(bucket, "2013-02")
-    time.sleep(1.1)  # the store's modification times have a resolution of one second
-    for amount in (5, 6):  # February changes after that manifest is written
+    time.sleep(1.1)  # the store rounds modification times to seconds
+    for amount in (5, 6):  # February changes after the damaged manifest was written
         change(database, 3, amount)
         publish(definition, database, bucket)
     change(database, 1, 7)

@@ -1,4 +1,4 @@
-"""A lease is held while a run is active, released when the run ends, and expires soon after the run is killed."""
+"""A run holds its lease while it is active and releases it at its end; the lease of a killed run soon expires."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Clock:
 
 
 class AgingStore(S3Store):
-    """Reports objects as older than they are."""
+    """Reports that objects are older than they really are."""
 
     older = timedelta()
 
@@ -117,8 +117,8 @@ def test_lease_lost_between_tasks_remains_lapsed(
         store.older = older
     assert Lease(request_, store=store, first=False).lapsed
     store.older = timedelta()
-    assert Lease(request_, store=store, first=False).lapsed  # the next task must detect it
-    assert not Lease(request_, store=store).lapsed  # a run that starts over has no cache hits yet
+    assert Lease(request_, store=store, first=False).lapsed  # the next task must also detect the loss
+    assert not Lease(request_, store=store).lapsed  # a run that starts over has no cache hits to lose
 
 
 def test_lease_of_a_suspended_process_has_lapsed(request_: RunRequest, bucket: S3Store) -> None:
@@ -152,7 +152,7 @@ def test_lease_released_by_another_process_remains_lapsed(
     lease.renew()
     assert not lease.has_lapsed()
     release_lease(request_.report, request_.run_id, store=bucket)
-    if is_renewed:  # the thread renews it before the lease is checked
+    if is_renewed:  # the thread renews the lease before it is checked
         lease.renew()
     assert lease.has_lapsed()
     lease.renew()
@@ -169,7 +169,7 @@ def test_lease_of_a_process_suspended_during_a_request_has_lapsed(request_: RunR
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no clock that goes on in its sleep")
 def test_seconds_passed_includes_the_sleep_of_a_machine() -> None:
-    clocks = {time.CLOCK_BOOTTIME: 500.0, time.CLOCK_MONOTONIC: 20.0}  # as on a machine that has been suspended
+    clocks = {time.CLOCK_BOOTTIME: 500.0, time.CLOCK_MONOTONIC: 20.0}  # as on a machine that was suspended
     assert monotonic_seconds(clocks.__getitem__) == 500
 
 
@@ -257,7 +257,7 @@ def test_publish_of_a_lapsed_run_checks_its_rows_again(tmp_path: Path, fresh_dat
     files, partition = aggregated.render(), aggregated.run.partitions[1]
     lapses: list[bool] = []
 
-    def usage() -> tuple[TaskUsage, ...]:  # called last, when only the manifest is still to be written
+    def usage() -> tuple[TaskUsage, ...]:  # called last, just before the manifest is written
         bucket.delete([partition.object_key])
         lapses.append(True)
         return ()
@@ -266,4 +266,4 @@ def test_publish_of_a_lapsed_run_checks_its_rows_again(tmp_path: Path, fresh_dat
         aggregated.publish(files, fresh_database, usage=usage, lapsed=lambda: bool(lapses))
     assert not [entry.key for entry in bucket.list("reports/") if entry.key.endswith("manifest.json")]
     record = f"{partition.object_key.rpartition('/')[0]}.json"
-    assert bucket.size(record) is None  # so the repeated run reads the rows again
+    assert bucket.size(record) is None  # so that the repeated run reads the rows again

@@ -1,4 +1,4 @@
-"""Retention keeps every object that a manifest lists, even if the object's record has changed since."""
+"""Retention keeps every object that a manifest lists, even if the object's record has changed in the meantime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A record is valid only under its original key: copied or forged records are replaced or rejected."""
+"""A record is valid only under its original key; a copied or forged record is replaced or rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Garbage collection at simulated times: required objects survive interruptions and concurrent runs."""
+"""Garbage collection at simulated times keeps required objects despite interruptions and concurrent runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def change(url: str, event: int, amount: float) -> None:
 
 
 def supersede(definition: ReportDefinition, url: str, store: S3Store) -> None:
-    """Stores all partitions, and then January again after a change."""
+    """Stores all partitions, changes a row in January, and stores January again."""
     session, request = session_of(url), request_of(definition)
     store_partitions(definition, request, session=session, store=store)
     change(url, 1, 5)
@@ -46,7 +46,7 @@ def supersede(definition: ReportDefinition, url: str, store: S3Store) -> None:
 
 
 def collect(definition: ReportDefinition, store: S3Store, *, after: timedelta) -> CollectionResult:
-    """Collects garbage at a later time. After ``DAY + 1 h``, every object in a test is old."""
+    """Collects garbage as if some time had passed. After ``DAY`` and an hour, every object in a test is old."""
     return collect_garbage({definition.name: definition}, store=store, now=datetime.now(UTC) + after)
 
 
@@ -55,7 +55,7 @@ def keys(store: S3Store) -> set[str]:
 
 
 def places(store: S3Store, month: str) -> set[str]:
-    """Returns the keys of the records for a partition's rows."""
+    """Returns the keys of the commit records for a partition's rows."""
     return {key for key in keys(store) if f"/{month}/" in key and key.count("/") == 4}
 
 
@@ -76,7 +76,7 @@ def test_expired_run_is_deleted_and_the_newest_rows_remain(
     assert done.runs == 1
     assert keys(bucket) == partitions
     store_partitions(definition, request_of(definition), session=session_of(database), store=bucket)
-    assert keys(bucket) == partitions  # a later run can reuse all of them
+    assert keys(bucket) == partitions  # a later run can reuse all partitions
 
 
 def test_run_of_a_report_without_definition_is_kept(
@@ -99,7 +99,7 @@ def test_superseded_rows_are_deleted_after_a_day_and_not_earlier(
     assert collect(definition, bucket, after=DAY / 2).objects == 0
     newest = max(places(bucket, "2013-01"), key=lambda key: str((bucket.read_json(key) or {})["snapshot_at"]))
     done = collect(definition, bucket, after=2 * DAY)
-    assert (done.partitions, done.objects) == (2, 6)  # the rows, their partial summary, and its record
+    assert (done.partitions, done.objects) == (2, 6)  # the rows, their partial summary, and the summary's record
     assert places(bucket, "2013-01") == {newest}
     assert len(places(bucket, "2013-02")) == 1
 
@@ -113,10 +113,11 @@ def test_unreachable_rows_do_not_supersede_reachable_rows(
     for _ in range(2):
         forced = replace(request_of(definition), force=True)
         run_report(definition, forced, session=session_of(database), store=bucket)
-    collect(definition, bucket, after=31 * DAY)  # deletes the manifests, then the objects that they list
+    # deletes manifests; the next collection deletes the objects that they list
+    collect(definition, bucket, after=31 * DAY)
     collect(definition, bucket, after=33 * DAY)
     assert lasting < places(bucket, "2013-01")
-    assert len(places(bucket, "2013-01")) == 2  # the reachable rows and the newest rows
+    assert len(places(bucket, "2013-01")) == 2  # the rows that are reachable, and the newest rows
     cached = store_partitions(definition, request, session=session_of(database), store=bucket)
     assert [part.cache_hit for part in cached] == [True, True, True]
 
@@ -129,7 +130,8 @@ def test_superseded_rows_remain_as_long_as_a_manifest_names_them(
     store_partitions(definition, request_of(definition), session=session_of(database), store=bucket)
     collect(definition, bucket, after=2 * DAY)
     assert verify_run(first.run, store=bucket).problems == ()
-    collect(definition, bucket, after=31 * DAY)  # deletes the manifest; the next collection deletes its objects
+    # deletes the manifest; the next collection deletes the objects that it lists
+    collect(definition, bucket, after=31 * DAY)
     collect(definition, bucket, after=32 * DAY)
     assert len(places(bucket, "2013-01")) == 1
     assert not [key for key in keys(bucket) if key.startswith(("reports/", "summaries/"))]
@@ -175,7 +177,7 @@ def test_report_with_an_active_run_is_skipped_until_its_lease_expires(
 
 
 class StoppingStore(S3Store):
-    """Stops after some deletions, as if the process were killed."""
+    """Stops after a number of deletions, as if the process had been killed."""
 
     def __init__(self, settings: StoreSettings, *, after: int) -> None:
         super().__init__(settings)
@@ -212,7 +214,7 @@ def test_killed_collection_is_completed_by_the_next(
 
 
 class RacingStore(S3Store):
-    """Runs a report just before the first deletion, so it reuses rows that are about to be deleted."""
+    """Runs a report just before the first deletion, so the run reuses rows that are about to be deleted."""
 
     def __init__(self, settings: StoreSettings, run: Any) -> None:
         super().__init__(settings)
@@ -226,7 +228,7 @@ class RacingStore(S3Store):
             super().delete([key])
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Reports leases as renewed at the simulated, later time of the collection."""
+        """Reports that leases were renewed in the future, at the collection's simulated time."""
         for entry in super().list(prefix):
             yield replace(entry, modified=entry.modified + 7 * DAY) if prefix.startswith("leases/") else entry
 

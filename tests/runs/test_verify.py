@@ -1,4 +1,4 @@
-"""``verify`` compares each number in a manifest with the complete stored objects."""
+"""``verify`` compares every number in a manifest with the stored objects, which it reads completely."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_verify_run_of_an_older_version_has_no_problems(bucket: S3Store) -> None
     ]
     manifest = to_json(published(bucket, *files))
     for file in manifest["files"]:
-        del file["earliest"], file["latest"], file["summaries_only"]  # fields that the earlier version did not write
+        del file["earliest"], file["latest"], file["summaries_only"]  # the earlier version did not write these fields
     bucket.put_json_once(manifest_key("events", "r"), manifest)
     assert verify_run("r", store=bucket).problems == ()
 

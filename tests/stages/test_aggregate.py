@@ -1,4 +1,4 @@
-"""Summaries equal the results of PostgreSQL's GROUP BY."""
+"""Summaries equal the results of GROUP BY in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def staged_events(
 
 
 def summary_rows(include: Path, url: str, store: S3Store, summary: dict[str, Any], **changes: Any) -> pl.DataFrame:
-    """Returns the rows of the only summary."""
+    """Returns the rows of the report's only summary."""
     definition, plan, staged = staged_events(include, url, store, summaries=[{"name": "S", **summary}], **changes)
     (stored,) = aggregate_summaries(definition, plan, staged, store=store)
     body = store.read(stored.object_key)
@@ -51,7 +51,7 @@ def summary_rows(include: Path, url: str, store: S3Store, summary: dict[str, Any
 
 
 def ask(url: str, sql: str) -> Sequence[Sequence[Any]]:
-    """Returns PostgreSQL's result in the report's time zone."""
+    """Returns the result of a query that PostgreSQL runs in the report's time zone."""
     with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{ZONE}'")
         return connection.execute(sql).fetchall()
@@ -176,7 +176,8 @@ def test_key_of_any_year_is_truncated_as_in_postgresql(
         sql=f"SELECT at, {odd} AS odd FROM events WHERE at >= %(start)s AND at < %(end)s\n",
         columns=[],
     )
-    # Days since 1970, because Python does not support all of these years. PostgreSQL cannot count days to infinity.
+    # Dates are compared as days since 1970, because Python does not support all of these years. An infinite date has no
+    # number of days in PostgreSQL.
     expected = ask(
         fresh_database,
         f"SELECT CASE WHEN isfinite(key) THEN (key - DATE '1970-01-01')::text ELSE key::text END, count(*) "

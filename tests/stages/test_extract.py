@@ -1,4 +1,4 @@
-"""Extract: each row is in exactly one partition, and exactly one of two writers wins."""
+"""Extract puts each row into exactly one partition, and exactly one of two writers wins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.events import ROWS, SQL, events_report, fill_events, request_of, sess
 
 @dataclass
 class Extraction:
-    """A report with its plan and partitions, ready to extract."""
+    """A report with a plan and partitions, ready for extract."""
 
     definition: ReportDefinition
     plan: RunPlan

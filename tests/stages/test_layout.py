@@ -1,4 +1,4 @@
-"""Layout: run keys, and the assignment of rows to workbooks."""
+"""Layout computes run keys and assigns rows to workbooks."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_run_key_is_equal_for_runs_of_the_same_request(tmp_path: Path, bucket: S
 
 def test_run_key_depends_on_the_renderer_version(tmp_path: Path, bucket: S3Store) -> None:
     run = layout(tmp_path, bucket, [1, 1, 1]).run
-    assert run_key.RENDERER >= 2  # version 1 formatted timestamps and floats differently in CSV
+    assert run_key.RENDERER >= 2  # version 1 formatted timestamps and floats differently in CSV files
     keys = [
         run_key.compute_run_key(events_report(tmp_path), run.plan, run.partitions, renderer=version)
         for version in (run_key.RENDERER, run_key.RENDERER - 1)

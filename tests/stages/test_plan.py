@@ -1,4 +1,4 @@
-"""Plan: partitions, groups, and definitions that are rejected before any rows are read."""
+"""Plan computes partitions and groups, and rejects invalid definitions before any rows are read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quire.stages.plan import plan_partitions
 
 from tests.events import SQL, events_report, fill_events, request_of, session_of
 
-# A report without reusable partitions needs no store.
+# Planning a report without reusable partitions needs no store.
 UNREACHABLE_STORE = S3Store(StoreSettings.from_uri("aws://key:secret@/?endpoint_url=http://127.0.0.1:1", bucket="none"))
 
 

@@ -1,4 +1,4 @@
-"""Render and publish: one of two writers of a run wins, and a failed run leaves no objects behind."""
+"""When two writers render and publish the same run, one wins; a failed run leaves no objects behind."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_publish_retried_keeps_the_published_files(
     run = aggregate_run(definition, fresh_database, bucket)
     files = run.render()
     first = run.publish(files, fresh_database)
-    again = run.publish(files, fresh_database)  # as if killed right after writing the manifest
+    again = run.publish(files, fresh_database)  # as if the process were killed just after writing the manifest
     assert again.manifest == first.manifest
     assert verify_run(first.manifest.run, store=bucket).problems == ()
 
@@ -70,7 +70,7 @@ def test_publish_retried_keeps_the_published_files(
 def test_run_with_missing_objects_is_not_published(
     definition: ReportDefinition, fresh_database: str, bucket: S3Store, prefix: str
 ) -> None:
-    """After a failure, garbage collection may have deleted the objects as orphans before the run is retried."""
+    """After a failure, garbage collection may delete the objects as orphans before the run is retried."""
     run = aggregate_run(definition, fresh_database, bucket)
     files = run.render()
     gone = next(iter(bucket.list(prefix))).key

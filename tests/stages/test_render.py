@@ -1,4 +1,4 @@
-"""Render writes all files of a shard or, after an error, none."""
+"""Render writes all files of a shard, or none if there is an error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def report(include: Path, **workbook: Any) -> ReportDefinition:
 
 
 def store_rows(store: S3Store, key: str, notes: list[str], *, group_rows: int) -> Upload:
-    """Stores the rows of a partition, and returns the upload with its size and checksums."""
+    """Stores a partition's rows, and returns the upload with its size and checksums."""
     schema = storage_schema(COLUMNS)
     table = pa.table([pa.array([0] * len(notes), schema.field("at").type), pa.array(notes)], schema=schema)
     with store.open_upload(key) as upload, pq.ParquetWriter(upload, schema, use_dictionary=False) as writer:
@@ -46,7 +46,7 @@ def store_rows(store: S3Store, key: str, notes: list[str], *, group_rows: int) -
 def staged_run(
     definition: ReportDefinition, store: S3Store, notes: list[str], *, group_rows: int, end: str = "2013-03-31"
 ) -> LaidOutRun:
-    """Stages the months from January on, all with the same rows."""
+    """Stages consecutive months from January, all with the same rows."""
     request = request_of(definition, end=end)
     months = request.date_range.partitions(definition.partition)
     plan = RunPlan(request=request, source_digest="d" * 32, columns=COLUMNS)
@@ -73,30 +73,30 @@ def shards(laid_out: LaidOutRun) -> tuple[WorkbookShard, ...]:
 
 
 def damage(store: S3Store, key: str) -> None:
-    """Overwrites some values of the second row group."""
+    """Overwrites some values in the second row group."""
     body = store.read(key, max_bytes=1 << 30)
     assert body is not None
     column = pq.read_metadata(io.BytesIO(body)).row_group(1).column(1)
-    # damage the middle, because the checksum blocks at both ends also cover the first row group and the footer
+    # the middle, because the checksum blocks at both ends also cover the first row group or the footer
     middle = column.data_page_offset + column.total_compressed_size // 2
     store.put(key, body[:middle] + b"\xff" * 100 + body[middle + 100 :])
 
 
 def remaining(store: S3Store) -> tuple[list[str], list[str]]:
-    """Returns the objects below ``reports/`` and the unfinished multipart uploads."""
+    """Returns the objects under ``reports/`` and the unfinished multipart uploads."""
     uploads = store.client.list_multipart_uploads(Bucket=store.bucket).get("Uploads", [])
     return [entry.key for entry in store.list("reports/")], [upload["Key"] for upload in uploads]
 
 
 def record_calls(store: S3Store, operation: str) -> list[str]:
-    """Returns a list to which every later call of an operation is appended."""
+    """Returns a list to which each later call of an operation is appended."""
     calls: list[str] = []
     store.client.meta.events.register(f"before-call.s3.{operation}", lambda **_: calls.append(operation))
     return calls
 
 
-# Enough rows precede the damaged ones for the upload to begin: a part has 8 MiB, a Parquet row group has 64 MB, and
-# sheets are written several batches after their rows are read.
+# Enough rows precede the damaged rows for the upload to begin: an upload part has 8 MiB, a Parquet row group has 64 MB,
+# and rows are written to a sheet several batches after they are read.
 @pytest.mark.parametrize(("file_format", "group_rows"), [("xlsx", 62_000), ("csv", 14_000), ("parquet", 46_000)])
 def test_render_with_damaged_rows_leaves_no_object_and_no_upload(
     tmp_path: Path, bucket: S3Store, file_format: str, group_rows: int
@@ -134,7 +134,7 @@ def test_render_response_lost_in_a_later_format_leaves_no_file(tmp_path: Path, b
 
 
 def lose_responses(store: S3Store, *, ending: str) -> None:
-    """Makes the store accept objects with matching keys, but lose the responses."""
+    """Makes the store accept objects with matching keys, but loses its responses."""
     paths: list[str] = []
 
     def record(params: dict[str, Any], **_: Any) -> None:
@@ -175,7 +175,7 @@ def test_truncated_text_is_noted_in_the_file_and_its_about_sheet(tmp_path: Path,
 
 
 class InterruptedUpload(S3Upload):
-    """Is interrupted, as by Ctrl-C, at its first bytes."""
+    """Is interrupted at its first bytes, as if by Ctrl-C."""
 
     def _append(self, data: bytes | memoryview) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Each About sheet contains the row counts of its own workbook, however partitions and files divide the rows."""
+"""An About sheet contains its own workbook's row counts, regardless of how partitions and files divide the rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMNS = (SourceColumn(name="at", pg_type="timestamptz"), SourceColumn(name="n"
 def rows_in_about(
     include: Path, store: S3Store, rows: list[int], split: Any, *, limits: Limits | None = None
 ) -> dict[str, tuple[int, dict[str, int]]]:
-    """Renders January to March with ``rows`` rows each. Returns the row counts of each file and of its About sheet."""
+    """Renders January to March with the given row counts. Returns each file's row count and its About sheet's."""
     definition = events_report(include, columns=[], summaries=[], workbook={"split": split})
     request = request_of(definition)
     months = request.date_range.partitions(definition.partition)
@@ -56,7 +56,7 @@ def rows_in_about(
 
 
 def about_rows(store: S3Store, key: str) -> dict[str, int]:
-    """Returns the row counts in the About sheet by part."""
+    """Returns the row counts in the About sheet, keyed by part."""
     rows = sheet_rows(open_workbook(store, key), "About")
     (header,) = (place for place, row in enumerate(rows) if [cell for cell in row if cell != ""][:1] == ["Period"])
     cells = [[cell for cell in row if cell != ""] for row in rows[header + 1 :]]

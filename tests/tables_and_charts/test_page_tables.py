@@ -1,4 +1,4 @@
-"""Summaries on a page show the same cells as the summary workbook."""
+"""A summary shows the same cells on a page as in the summary workbook."""
 
 from __future__ import annotations
 

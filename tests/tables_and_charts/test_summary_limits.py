@@ -1,4 +1,4 @@
-"""Stored summaries that would expand far beyond the limits of pages and notifications."""
+"""Pages and notifications do not load stored summaries that would expand far beyond their limits."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FORGED: dict[str, pa.Table] = {
     "large pages": pa.table({"kind": ["a"] * 2, "n": ["x" * 70_000_000, "y" * 70_000_000]}),
 }
 
-SHOWN = ("a long text in many rows",)  # a case whose first rows are small
+SHOWN = ("a long text in many rows",)  # in this case, the first rows are small
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def manifest(definition: ReportDefinition, fresh_database: str, bucket: S3Store)
 
 
 def forge(manifest: Manifest, table: pa.Table, store: S3Store) -> Manifest:
-    """Returns a manifest with a forged summary of these rows; its size and SHA-256 are correct."""
+    """Returns a manifest with a forged summary of these rows; the summary's size and SHA-256 are correct."""
     extra = {name: pa.array([None] * table.num_rows, pa.int64()) for name in ("last", "sum")}
     for name, values in extra.items():
         table = table.append_column(name, values)

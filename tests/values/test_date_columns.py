@@ -1,4 +1,4 @@
-"""Periods of summary keys equal the results of PostgreSQL's date_trunc, including for unusual dates."""
+"""The periods in summary keys equal the results of PostgreSQL's date_trunc, even for unusual dates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOMENTS = (
 
 
 def stored(url: str, kind: str) -> pl.Series:
-    """Returns the times as Parquet stores them: days or microseconds since 1970; infinities are the integer limits."""
+    """Returns times as Parquet stores them, in days or microseconds since 1970; infinities are the integer limits."""
     with psycopg.connect(url) as connection:
         sql = "SELECT (extract(epoch FROM v::timestamp) * 1000000)::bigint " + IN_ORDER
         finite = [row[0] for row in connection.execute(sql, [list(MOMENTS[2:])]).fetchall()]

@@ -1,4 +1,4 @@
-"""Helpers that write workbooks into memory and read them back with independent libraries."""
+"""Helpers that write workbooks to memory and read them with independent libraries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ZONE = "America/New_York"
 
 @dataclass
 class Files:
-    """The bytes of each completed file, in order."""
+    """Collects the bytes of each completed file, in order."""
 
     bodies: list[bytes] = field(default_factory=list)
     opened: int = 0
@@ -87,7 +87,7 @@ def write(workbook: Workbook, *, limits: Limits | None = None) -> tuple[Files, t
 
 
 def write_rows(rows: Sequence[dict[str, Any]], schema: pa.Schema, **options: Any) -> tuple[bytes, DetailOutcome]:
-    """Writes rows as one file, and returns the file and its outcome."""
+    """Writes rows to one file, and returns the file and the outcome."""
     limits = options.pop("limits", None)
     files, outcomes = write(book_of([pa.RecordBatch.from_pylist(rows, schema)], schema, **options), limits=limits)
     assert len(files.bodies) == 1
@@ -105,7 +105,7 @@ def by_openpyxl(body: bytes, sheet: str = "Rows") -> list[tuple[Any, ...]]:
 
 
 def cell(body: bytes, address: str, sheet: str = "Rows") -> Any:
-    """Returns a cell with its formats, as read by openpyxl."""
+    """Returns a cell and its formats, as read by openpyxl."""
     return openpyxl.load_workbook(io.BytesIO(body))[sheet][address]
 
 

@@ -1,4 +1,4 @@
-"""Script: writes a workbook with a column of every type, and prints "pandas" if doing so imported pandas."""
+"""Script: writes a workbook with a column of each type, and prints "pandas" if pandas was imported meanwhile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONG = "x" * (4 * BATCH_BYTES // ROWS)
 
 
 def main() -> None:
-    """Writes shared and inline strings, strings too long for a batch or a cell, and a column of each other type."""
+    """Writes shared strings, inline strings, strings too long for batches or cells, and columns of all other types."""
     frame = pl.DataFrame(
         {
             "shared": ["a"] * ROWS,

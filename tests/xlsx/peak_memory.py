@@ -1,4 +1,4 @@
-"""Script: writes a workbook, and prints the peak memory of the process in MiB."""
+"""Script: writes a workbook, and prints the process's peak memory in MiB."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEXT_BYTES = 20_000
 
 
 class NullSink:
-    """A sink that discards the bytes it receives."""
+    """A sink that discards the bytes that it receives."""
 
     def write(self, data: bytes, /) -> None:
         """Discards the next bytes."""
@@ -27,23 +27,23 @@ class NullSink:
 
 @contextmanager
 def open_null_sink(_: int) -> Iterator[NullSink]:
-    """Opens a file that discards the bytes it receives."""
+    """Opens a file that discards the bytes that it receives."""
     yield NullSink()
 
 
 def many_floats() -> pa.RecordBatch:
-    """Returns a batch of rows with 500 numbers each."""
+    """Returns a batch of rows, each with 500 numbers."""
     return pa.RecordBatch.from_arrays([pc.random(BATCH_ROWS) for _ in range(500)], [f"c{n}" for n in range(500)])
 
 
 def long_texts() -> pa.RecordBatch:
-    """Returns a batch of rows with two strings of 20 kB each; all strings differ and contain a character to escape."""
+    """Returns a batch of rows, each with two strings of 20 kB; all strings are different and need escaping."""
     texts = [f"{number} & " + "x" * TEXT_BYTES for number in range(2 * BATCH_ROWS)]
     return pa.RecordBatch.from_arrays([pa.array(texts[::2]), pa.array(texts[1::2])], ["a", "b"])
 
 
 def longest_escapes() -> pa.RecordBatch:
-    """Returns a batch of rows with a string of 20 kB that takes seven times as many bytes as XML."""
+    """Returns a batch of rows, each with a string of 20 kB that is seven times as long in XML."""
     texts = [str(number) + "\x01" * TEXT_BYTES for number in range(BATCH_ROWS)]
     return pa.RecordBatch.from_arrays([pa.array(texts)], ["a"])
 

@@ -1,4 +1,4 @@
-"""The sizes of batches depend only on the rows."""
+"""The size of a batch depends only on the rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LibreOffice opens the workbooks and exports the displayed cells as CSV."""
+"""LibreOffice opens the workbooks and exports the cells, as displayed, to CSV."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from quire.xlsx.model import SheetColumn
 from tests.programs import require_program
 from tests.xlsx.books import write_rows
 
-# Comma, quote, UTF-8, from line 1; cells as displayed, with blanks; each sheet in a separate file
-# (LibreOffice's help, "CSV Filter Parameters").
+# Separator, quotation mark, encoding (UTF-8) and first line; cells as displayed; a separate file for each sheet (see
+# "CSV Filter Parameters" in LibreOffice's help).
 EVERY_SHEET = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,true,false,false,-1"
 TEXTS = [
     "=1+1", "-5", "+1", "@x", "{=A1}", "https://example.org/", "00123", "1e5", "TRUE", "#N/A", "2013-01-01", "'quoted",
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("servers")
 
 
 def export_sheets(body: bytes, folder: Path) -> dict[str, list[list[str]]]:
-    """Returns the cells of every sheet as LibreOffice shows them."""
+    """Returns the cells of each sheet as LibreOffice displays them."""
     soffice = require_program("soffice", package="libreoffice-calc")
     (folder / "book.xlsx").write_bytes(body)
     profile = f"-env:UserInstallation={(folder / 'profile').as_uri()}"

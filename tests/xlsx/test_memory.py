@@ -1,4 +1,4 @@
-"""Memory is bounded for wide rows and long strings."""
+"""Memory usage is bounded, even for wide rows and long strings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.fast_mode import examples
 from tests.xlsx.peak_memory import CASES
 
-BUDGET_MIB = 400  # for a process, including its imports
+BUDGET_MIB = 400  # of a process, including its imports
 BATCHES = {"many_floats": 32, "long_texts": 64, "longest_escapes": 32}
 
 

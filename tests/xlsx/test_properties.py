@@ -1,4 +1,4 @@
-"""Any table reads back as documented, and exactly like a table that XlsxWriter wrote cell by cell."""
+"""Any table that Quire writes is read as documented, and exactly like a table that XlsxWriter writes cell by cell."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def digits(number: Decimal) -> int:
 
 
 def expected(kind: str, value: Any) -> Any:
-    """Returns the documented value of a cell."""
+    """Returns the value that a cell has according to the documentation."""
     match kind:
         case _ if value is None:
             return None
@@ -88,7 +88,7 @@ def expected(kind: str, value: Any) -> Any:
 
 
 def expected_physical(kind: str, value: Any) -> Any:
-    """Returns the documented value for types that Python lacks; dates and times are in days and microseconds."""
+    """Returns the documented value of a type that Python lacks; dates and times are in days or microseconds."""
     match kind:
         case "time":
             return min(value, dt.time(23, 59, 59, 999_000))
@@ -110,7 +110,7 @@ def expected_physical(kind: str, value: Any) -> Any:
 
 
 def shortest(value: float) -> float:
-    """Returns the shortest decimal number that equals a 4-byte float."""
+    """Returns the shortest decimal number that is equal to a 4-byte float."""
     if not math.isfinite(value):
         return value
     candidates = (float(f"{value:.{places}g}") for places in range(1, 10))
@@ -134,7 +134,7 @@ def expected_time(value: dt.datetime) -> Any:
 
 
 def is_close(actual: Any, expected_value: Any) -> bool:
-    """Returns whether a cell has the expected value; libraries differ in how they represent times of day."""
+    """Returns whether a cell has the expected value; libraries represent times of day differently."""
     if expected_value is None:
         return actual in ("", None)
     if isinstance(expected_value, dt.datetime):
@@ -154,7 +154,7 @@ def is_close(actual: Any, expected_value: Any) -> bool:
     if isinstance(expected_value, bool):
         return actual is expected_value
     if isinstance(actual, float) and isinstance(expected_value, float):
-        # XlsxWriter writes 16 digits, Quire up to 17, so XlsxWriter's largest floats are infinite
+        # XlsxWriter writes 16 digits and Quire up to 17, so XlsxWriter's largest floats are read as infinite
         return math.isclose(actual, expected_value, rel_tol=1e-15) or (
             math.isinf(expected_value) and abs(actual) > 1.79e308
         )
@@ -225,14 +225,14 @@ def test_write_workbook_any_table_reads_back_in_openpyxl_like_xlsxwriters(
                 reference_cell.value,
             )
             if isinstance(actual.value, str):
-                # openpyxl removes x005F_ from shared strings, but not from inline strings
+                # openpyxl removes x005F_ from shared strings but not from inline strings
                 assert reference_cell.value in (actual.value, actual.value.replace("x005F_", ""))
             else:
                 assert is_close(actual.value, reference_cell.value) or reference_cell.value == ""
 
 
 def write_by_xlsxwriter(schema: pa.Schema, rows: list[dict[str, Any]]) -> bytes:
-    """Returns a workbook with the expected values, written by XlsxWriter."""
+    """Returns a workbook that XlsxWriter wrote with the expected values."""
     body = io.BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     book = xlsxwriter.Workbook(body, options)

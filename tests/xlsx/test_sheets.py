@@ -1,4 +1,4 @@
-"""Sheets and files: size limits, names, totals, static sheets and reproducible bytes."""
+"""Size limits, names, totals, static sheets and reproducible bytes of sheets and files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def numbers(count: int) -> pa.RecordBatch:
 
 
 def check_cells(sheet: bytes) -> None:
-    """Checks that the cells of a sheet are in order, unique and inside the dimension."""
+    """Checks that a sheet's cells are in order, unique and within the dimension."""
     dimension = re.search(rb'<dimension ref="A1(?::([A-Z]+)(\d+))?"/>', sheet)
     assert dimension, sheet[:500]
     last_column, last_row = (dimension[1] or b"A").decode(), int(dimension[2] or 1)
@@ -117,7 +117,7 @@ def test_write_workbook_sheet_is_filled_up_to_its_actual_bytes() -> None:
     package = parts(files.bodies[0])
     sizes = [len(package[f"xl/worksheets/sheet{number}.xml"]) for number in range(1, len(outcome.sheets) + 1)]
     assert len(sizes) > 2
-    # The upper bound for a single batch is a third of the limit.
+    # The upper bound on the size of a single batch is a third of the limit.
     assert all(0.6 * limit < size <= limit for size in sizes[:-1])
 
 
@@ -200,7 +200,7 @@ def test_write_workbook_row_count_differs_from_announced_raises(announced: int) 
 
 
 def totals(kind: pa.DataType, values: list[Any], function: str, **options: Any) -> tuple[Any, Any, DetailOutcome]:
-    """Returns the formula and cached value of a column's total."""
+    """Returns the formula and the cached value of a column's total, and the outcome."""
     schema = pa.schema([("label", pa.string()), ("v", kind)])
     columns = [SheetColumn(name="label", title="L"), SheetColumn(name="v", title="V", total=function, **options)]
     body, outcome = write_rows([{"label": "x", "v": value} for value in values], schema, columns=columns)
@@ -237,7 +237,7 @@ def test_total_of_numbers_written_as_text_is_a_value_with_a_note() -> None:
 
 
 def test_total_without_rows_is_zero_or_empty() -> None:
-    assert totals(pa.int32(), [], "sum")[:2] == (0, 0)  # a formula would refer to its own cell
+    assert totals(pa.int32(), [], "sum")[:2] == (0, 0)  # a formula would refer to the total's own cell
     assert totals(pa.int32(), [], "mean")[:2] == (None, None)
 
 

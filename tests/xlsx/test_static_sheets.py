@@ -1,4 +1,4 @@
-"""Static sheets: Excel tables with native charts, with and without detail rows."""
+"""Static sheets contain Excel tables with native charts, in workbooks with and without detail rows."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_table_header_with_characters_forbidden_in_xml_is_escaped_like_excel(tit
     ]
     assert headers == [escaped, f"{escaped}2"]
     texts = ["".join(item.itertext()) for item in trees["xl/sharedStrings.xml"]]
-    assert escaped.replace("_x0009_", "\t") in texts  # elements preserve tabs, attributes do not
+    assert escaped.replace("_x0009_", "\t") in texts  # elements preserve tabs, but attributes do not
 
 
 def test_static_sheet_float4_has_its_shortest_digits() -> None:

@@ -1,4 +1,4 @@
-"""Layout of detail sheets: column widths, ignored errors and footers."""
+"""Column widths, ignored errors and footers of detail sheets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Totals agree with the cells above."""
+"""Totals agree with the cells above them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def batch_of(kind: pa.DataType, values: list[int | None]) -> pa.RecordBatch:
 
 
 def total_of(batches: list[pa.RecordBatch], function: str, **options: Any) -> tuple[Any, Any, DetailOutcome]:
-    """Returns the total's formula or value, its cached value, and the outcome."""
+    """Returns a total's formula or value, its cached value, and the outcome."""
     columns = [SheetColumn(name="v", title="V", total=function)]
     limits = options.pop("limits", None)
     files, (outcome,) = write(book_of(batches, batches[0].schema, columns=columns, **options), limits=limits)

@@ -1,4 +1,4 @@
-"""Values of each type read back from cells as documented, with two independent libraries."""
+"""Two independent libraries read cells of each type and find the documented values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UTC = dt.UTC
 
 
 def written(kind: pa.DataType, value: Any) -> bytes:
-    """Returns a workbook with the value in A2 and a NULL in A3."""
+    """Returns a workbook with the value in cell A2 and a NULL in A3."""
     schema = pa.schema([("v", kind)])
     body, _ = write_rows([{"v": value}, {"v": None}], schema)
     return body

@@ -1,4 +1,4 @@
-"""Strings read back unchanged: formulas, links, numbers, control characters and long strings."""
+"""Strings are read back unchanged, including formulas, links, numbers, control characters and long strings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INLINE = Limits(shared_rows=0)
 
 @pytest.fixture(params=["shared", "inline"])
 def preceding(request: pytest.FixtureRequest) -> list[str]:
-    """Returns rows that make a column use shared or inline strings."""
+    """Returns preceding rows that make a column use shared or inline strings."""
     return ["same"] * 600 if request.param == "shared" else [f"other {number}" for number in range(600)]
 
 
@@ -97,7 +97,7 @@ def test_text_longer_than_a_cell_is_truncated_with_a_note(preceding: list[str]) 
 
 
 def test_cut_text_does_not_split_surrogate_pairs() -> None:
-    emoji = "😀" * (MAX_TEXT_LENGTH // 2 + 1)  # each takes two UTF-16 units; the limit is an odd number
+    emoji = "😀" * (MAX_TEXT_LENGTH // 2 + 1)  # each emoji takes two UTF-16 code units, but the limit is odd
     assert cut_text(emoji) == "😀" * (MAX_TEXT_LENGTH // 2)
     assert cut_text("a" + emoji) == "a" + "😀" * (MAX_TEXT_LENGTH // 2)
     body, _ = write_rows([{"v": emoji}], SCHEMA)

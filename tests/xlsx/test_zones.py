@@ -1,4 +1,4 @@
-"""Timestamps in time zones, at and beyond the limits of Excel's calendar, compared with PostgreSQL's output."""
+"""Compares timestamps in time zones, at and beyond the limits of Excel's calendar, with PostgreSQL's output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LITERALS = (
 
 
 def query_timestamps(url: str, *, timezone: str) -> list[tuple[int, str]]:
-    """Returns the timestamps in microseconds, and as PostgreSQL prints them."""
+    """Returns each timestamp in microseconds and as PostgreSQL prints it."""
     with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{timezone}'")
         sql = "SELECT (extract(epoch FROM v) * 1000000)::bigint, v::text FROM unnest(%s::text[]::timestamptz[]) AS v"
@@ -32,7 +32,7 @@ def query_timestamps(url: str, *, timezone: str) -> list[tuple[int, str]]:
 
 
 def expected_cell(text: str) -> Any:
-    """Returns the expected cell value for a timestamp printed by PostgreSQL: local time if Excel can represent it."""
+    """Returns the cell value expected for a timestamp that PostgreSQL printed: local time if Excel can represent it."""
     day, _, rest = text.partition(" ")
     if text.endswith(" BC") or len(day) != 10 or not "1900-03-01" <= day:
         return text
@@ -46,7 +46,7 @@ def batch_of(microseconds: Sequence[int], kind: pa.DataType) -> pa.RecordBatch:
 
 
 def read_from_both_sheets(batch: pa.RecordBatch, *, timezone: str) -> tuple[list[Any], list[Any]]:
-    """Returns the values of a batch on a detail sheet and on a static sheet."""
+    """Writes a batch to a detail sheet and to a static sheet, and returns the values that are read from each."""
     columns = (SheetColumn(name="v", title="V"),)
     sheet = TableSheet(sheet_name="T", heading="T", columns=columns, table=pa.Table.from_batches([batch]))
     files, _ = write(book_of([batch], batch.schema, timezone=timezone, static_sheets=lambda _: (sheet,)))

@@ -183,8 +183,7 @@ def test_write_of_date_beyond_timestamp_range_succeeds(tmp_path: Path, database:
 
 @pytest.mark.parametrize("table", [EVENTS, "kinds"])
 def test_tokens_query_uses_the_log_index(tmp_path: Path, database: str, table: Any) -> None:
-    """Plans the query as a read-only role: PostgreSQL pushes only leakproof conditions into the security barrier
-    view."""
+    """Plans the query as a read-only role: only leakproof conditions are pushed into the security barrier view."""
     definition = tracked_report(tmp_path, tables=[table])
     track(definition, database)
     run_sql(
