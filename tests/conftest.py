@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import uuid
 from collections.abc import Iterator
@@ -115,6 +116,17 @@ def quire_environment(flights_url: str, s3_server: S3Server, bucket: S3Store) ->
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds ``--fast``."""
     parser.addoption("--fast", action="store_true", help="run only the tests that need no server, with fewer examples")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Excludes the modules that collection imports from garbage collection, which scans them dozens of times."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_configure(config: pytest.Config) -> None:
