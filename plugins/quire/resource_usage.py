@@ -40,7 +40,7 @@ class StatementLog:
             self._usage[sql] = calls + 1, total + rows, spent + seconds
 
     def statements(self) -> tuple[StatementUsage, ...]:
-        """Returns the usage of each statement, in the order of their first calls."""
+        """Returns the usage of each statement, in the order in which the statements were first called."""
         with self._lock:
             return tuple(
                 StatementUsage(sql=sql, calls=calls, rows=rows, milliseconds=round(seconds * 1000, 1))
@@ -49,7 +49,7 @@ class StatementLog:
 
 
 class TaskMeter:
-    """Measures a task from the creation of the meter.
+    """Measures a task's resource usage, starting when the meter is created.
 
     Args:
         stage: the stage of the pipeline.
@@ -122,6 +122,6 @@ def peak_rss_bytes() -> int:
 
 
 def _reset_peak() -> None:
-    """Resets the peak memory that the kernel reports (man 5 proc, clear_refs: 5), which would include earlier tasks."""
+    """Resets the kernel's record of peak memory (man 5 proc, clear_refs: 5), so that it excludes earlier tasks."""
     with suppress(OSError):
         _RESET_PEAK.write_text("5")

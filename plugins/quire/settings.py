@@ -41,8 +41,8 @@ _ENCODED = re.compile(r"(?:[^%\s]|%[0-9A-Fa-f]{2})*")
 class StoreSettings:
     """The bucket, endpoint and credentials. Without a key, boto3 uses its credential chain (roles, profiles, IRSA).
 
-    ``public_endpoint_url`` is the endpoint for readers' browsers if it differs from ``endpoint_url``. Both are needed
-    because a presigned URL is valid only for the host in its signature.
+    ``public_endpoint_url`` is the endpoint for readers' browsers if it differs from ``endpoint_url``. Presigned URLs
+    must be signed for this endpoint, because a presigned URL is valid only for the host in its signature.
     """
 
     bucket: str
@@ -207,10 +207,10 @@ def validate_encoding(connection_id: str, environment: Mapping[str, str] = os.en
 
 
 def _has_stray_at(rest: str, authority: str) -> bool:
-    """Returns whether libpq would truncate the password, because libpq ends it at the first ``@`` or slash.
+    """Returns whether libpq would truncate the password; libpq ends a password at the first ``@`` or slash.
 
     The value of a query parameter may contain ``@``, but not a slash after the ``@``. A slash there means that the
-    question mark is part of the password, which the host and the database follow.
+    question mark is part of the password, and that the host and the database follow the password.
     """
     path, _, query = rest[len(authority) :].partition("?")
     return authority.count("@") > 1 or "@" in path or ("@" in query and not _PARAMETERS.fullmatch(query))
@@ -223,7 +223,9 @@ def _unencoded(connection_id: str) -> SettingsError:
 
 
 def owner_url(source_connection: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Returns the libpq URL for installing change tracking, from ``quire_owner`` if it is set or the source connection.
+    """Returns the libpq URL for installing change tracking.
+
+    Uses the connection ``quire_owner`` if it is set, otherwise the source connection.
 
     Raises:
         SettingsError: neither connection is set, or the value is not a PostgreSQL URL.

@@ -107,7 +107,7 @@ def test_sql_binds_of_date_parameters_are_dates() -> None:
         ({"type": "integer", "default": 5.0}, "must be an integer"),
         ({"type": "integer", "minimum": 5, "default": 4}, "must be at least 5"),
         ({"type": "integer", "minimum": 5, "maximum": 4}, "greater than the maximum"),
-        ({"type": "string", "minimum": 5}, "applies to integer and number only"),
+        ({"type": "string", "minimum": 5}, "applies only to integer and number"),
         ({"type": "date", "default": "2013-02-30"}, "write a calendar date"),
         ({"type": "number", "default": float("nan")}, "must be a number"),
     ],

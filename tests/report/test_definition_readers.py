@@ -79,7 +79,7 @@ def test_definition_reads_owner_limits_and_readers_formats() -> None:
         ),
         (
             {"parameters": {"seats": {"type": "integer", "max_length": 5}}},
-            "parameters.seats.max_length: applies to strings only",
+            "parameters.seats.max_length: applies only to strings",
         ),
         ({"parameters": {"kind": {"type": "string", "max_length": 50_001}}}, "parameters.kind.max_length: Input"),
         (

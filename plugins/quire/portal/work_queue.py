@@ -1,7 +1,7 @@
 """Limits concurrent work per process and per user, and sets a deadline for each job.
 
-A thread that waits for a database or a store cannot be interrupted. The queue only signals the thread to stop, and does
-not release the thread's slot until the thread has finished, so there are never more threads than slots.
+A thread that waits for a database or a store cannot be interrupted. The queue can only ask the thread to stop. It keeps
+the thread's slot occupied until the thread has finished, so there are never more threads than slots.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class SupersededError(Exception):
 class Deadline:
     """The deadline of a job.
 
-    ``cancelled`` is set when no caller is waiting for the result anymore. If the same user has requested a newer result
-    instead, ``is_superseded`` is also set.
+    ``cancelled`` is set when no caller is waiting for the result anymore. If the reason is a newer request by the same
+    user, ``is_superseded`` is also set.
 
     Args:
         seconds: the time until the deadline.
@@ -84,7 +84,7 @@ class Deadline:
 
 
 class _Turns:
-    """Limits jobs of one kind with slots per process and turns per user.
+    """Limits how many jobs of one kind run concurrently per process (slots) and per user (turns).
 
     Args:
         noun: a job's name in error messages.
@@ -226,7 +226,7 @@ class TurnQueue(_Turns):
             future = self._threads.submit(copy_context().run, work, *arguments)
             running.add(future)
             try:
-                return await asyncio.wrap_future(future)  # if canceled, a function that has not started never starts
+                return await asyncio.wrap_future(future)  # if canceled, a queued function never starts
             finally:
                 if future.done():
                     running.discard(future)

@@ -104,7 +104,7 @@ class Transfer(StreamingResponse):
     """Streams a download, and ends it if the reader is too slow.
 
     Args:
-        content: yields the bytes; the transfer closes it at the end.
+        content: a generator that yields the bytes; the transfer closes the generator at the end.
         slot: the transfer's slot, which the transfer releases at the end.
         size: the total number of bytes.
         media_type: the response's media type.

@@ -1,9 +1,9 @@
 """Prevents pyarrow from importing pandas. Import this module before using Arrow scalars, arrays or datasets.
 
-To check whether an argument is a pandas object, pyarrow imports pandas if it is installed, as it is with Airflow. This
-import costs each task 1.5 s of CPU time and 30 MB of memory. pyarrow tries it only once per process
-(``pandas-shim.pxi``, pyarrow 26), so it is enough to hide pandas during that attempt. Other code can still import
-pandas.
+To check whether an argument is a pandas object, pyarrow imports pandas if pandas is installed, as it is in Airflow's
+environments. The import costs each task 1.5 s of CPU time and 30 MB of memory. pyarrow attempts the import only once
+per process (``pandas-shim.pxi``, pyarrow 26), so it is enough to hide pandas during this attempt. Other code can still
+import pandas.
 """
 
 from __future__ import annotations

@@ -22,12 +22,12 @@ _BACKSLASH = "\\"
 _NULL = "\\N"
 _LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _NEVER_IN_TEXT = "\x00"  # PostgreSQL rejects this character in text
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # Arrow strips it from the start of its input
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # Arrow strips a byte order mark from the start of its input
 _SEPARATED = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=False, ignore_empty_lines=False)
 
 
 class LineBlocks:
-    """A file that receives COPY's output row by row, and emits blocks of whole lines of at least ``BLOCK_BYTES``."""
+    """A file object that receives COPY's rows, and emits blocks of complete rows with at least ``BLOCK_BYTES``."""
 
     def __init__(self, emit: Callable[[bytes], None]) -> None:
         self._emit = emit

@@ -53,7 +53,8 @@ def translate_driver_errors(url: str, *, driver: ModuleType, reads: bool = False
 
     Args:
         url: the URL of the connection.
-        driver: the driver's DB-API module, psycopg or psycopg2. It is an argument so that this module imports neither.
+        driver: the driver's DB-API module, psycopg or psycopg2. It is an argument so that this module imports neither
+            driver.
         reads: whether the connection is read-only, in which case permission errors name the missing GRANT.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Keepalive settings, with which each end of a connection detects within seconds or minutes that the other end is gone.
+"""Defines keepalive settings, so that each end of a connection soon detects that the other end is gone.
 
 A network failure or power loss does not close a connection. By default, Linux sends the first keepalive probe after two
 hours (tcp(7), tcp_keepalive_time), and retransmits unacknowledged data for 15 minutes (tcp_retries2).

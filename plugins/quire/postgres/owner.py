@@ -88,7 +88,7 @@ def owner_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Iterator
     ):
         connection.execute(  # these settings must come first; SET itself is safe because it calls no functions
             f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}; SET LOCAL lock_timeout = '{lock_seconds}s'; "
-            "SET LOCAL client_min_messages = warning; SET LOCAL row_security = off"  # fail instead of running policies
+            "SET LOCAL client_min_messages = warning; SET LOCAL row_security = off"  # raises an error if policies apply
         )
         yield connection
 

@@ -73,7 +73,7 @@ def _schemas(path: str, reader: str) -> Iterator[tuple[str, bool]]:
         name = match["plain"] or match["quoted"].replace('""', '"')
         if name == "$user":
             yield reader, True
-        elif not name.startswith("pg_"):  # system schemas, and the schema of temporary objects
+        elif not name.startswith("pg_"):  # the prefix of system schemas and of the schema for temporary objects
             yield name, False
 
 

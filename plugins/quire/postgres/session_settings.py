@@ -1,4 +1,4 @@
-"""Session settings for queries, which override the settings of the connection, the role and the database."""
+"""Defines session settings for queries; they override the settings of the connection, the role and the database."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
     """Opens a read-only transaction on the source.
 
     The name, time zone, timeouts and output styles apply only to this transaction. If the client process dies, the
-    server (PostgreSQL 14 and newer) ends its query within a second. If the client is unreachable, the server detects
+    server (PostgreSQL 14 and newer) ends the query within a second. If the client is unreachable, the server detects
     this within ten minutes; if the server is unreachable, the client detects this within 30 seconds. If a proxy keeps a
     dead connection open, the client detects this only after the statement timeout.
 
@@ -121,7 +121,7 @@ class SourceTransaction:
         return self._fetch(sql, search_path=REPORTS_PATH)
 
     def fetch_own(self, sql: str) -> list[dict[str, Any]]:
-        """Returns the rows of a query by Quire, in which unqualified names refer to PostgreSQL's own objects."""
+        """Returns the rows of one of Quire's own queries; its unqualified names refer to PostgreSQL's own objects."""
         return self._fetch(sql, search_path=SAFE_SEARCH_PATH)
 
     def _fetch(self, sql: str | Statement, *, search_path: str) -> list[dict[str, Any]]:
@@ -147,7 +147,7 @@ class SourceTransaction:
         return plan
 
     def began_at(self) -> str:
-        """Returns when the transaction started according to the server's clock, as ISO 8601 in UTC."""
+        """Returns the time on the server's clock when the transaction started, in UTC as ISO 8601."""
         (row,) = self.fetch_own(
             "SELECT to_char(transaction_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS began"
         )
@@ -176,7 +176,7 @@ class SourceTransaction:
         return tuple(_column(column, *types.get(column.type_code, UNKNOWN_TYPE)) for column in described)
 
     def stream(self, sql: str | Statement, columns: tuple[SourceColumn, ...]) -> Generator[pa.RecordBatch]:
-        """Yields the rows of a query while they arrive, in batches of a few megabytes with the storage schema.
+        """Yields the rows of a query as they arrive, in batches of a few megabytes with the storage schema.
 
         Closing the iterator early ends the query and closes the connection. Close the iterator before the transaction.
 
@@ -246,7 +246,7 @@ class SourceTransaction:
 
 @contextmanager
 def _located(query: Statement) -> Iterator[None]:
-    """Adds the line number in the report's query to errors.
+    """Adds the line number in the report's query to an error.
 
     Quire inserts one line before the query, and bound values contain no newlines.
     """

@@ -18,7 +18,7 @@ from quire.report.definition.workbook import FILE_FORMATS, FileFormat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """A validated request for a run, which exists before the plan stage starts.
+    """A validated request for a run. Quire creates it before the plan stage.
 
     Args:
         parameters: the validated parameters as JSON values.
@@ -173,7 +173,7 @@ def _request(
 
 
 def _ensure_reader_formats(definition: ReportDefinition, formats: object) -> None:
-    """Checks that the definition offers the formats to readers, because any reader can trigger the DAG."""
+    """Checks that the definition offers the formats to readers. Everyone who can trigger the DAG is a reader."""
     offered = definition.workbook.reader_formats
     for name in formats if isinstance(formats, list | tuple) else [formats]:
         if name in FILE_FORMATS and name not in offered:

@@ -74,4 +74,4 @@ def _number(value: float | Decimal) -> str:
         kind = "numeric" if isinstance(value, Decimal) else "float8"
         return f"'{value}'::{kind}"
     text = str(value)
-    return f" {text}" if text.startswith("-") else text  # after another minus sign, it would start a comment
+    return f" {text}" if text.startswith("-") else text  # without the space, two minus signs could start a comment

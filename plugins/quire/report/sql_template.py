@@ -168,7 +168,7 @@ def _segments(sql: str) -> Iterator[tuple[Literal["code", "quoted", "comment"], 
 
 
 def _end_of_comment(sql: str, token: re.Match[str]) -> int:
-    """Returns the end of a comment. PostgreSQL allows nested comments, which a regular expression cannot match."""
+    """Returns the position after a comment. A regular expression cannot match nested comments."""
     if token["comment"] != "/*":
         return token.end()
     depth, position = 1, token.end()

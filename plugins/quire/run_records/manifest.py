@@ -13,7 +13,7 @@ RUN_KEY = r"[0-9a-f]{32}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestPartition:
-    """A partition in the manifest; ``stored`` means that it was a cache hit."""
+    """A partition in the manifest; ``stored`` means that the partition was a cache hit."""
 
     key: str
     rows: int
@@ -25,7 +25,7 @@ class ManifestPartition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A published run; a run is published once its manifest exists. Manifests do not contain links, which expire."""
+    """The manifest of a run; a run is published once its manifest exists. It omits links, because links expire."""
 
     report: str
     run: str

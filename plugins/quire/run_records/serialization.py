@@ -66,7 +66,7 @@ def field_names(kind: type[Any]) -> frozenset[str]:
 
 
 def digest(*parts: Any) -> str:
-    """Serializes the parts to JSON, and returns the first 128 bits of its SHA-256 as 32 hexadecimal digits."""
+    """Serializes the parts to JSON, and returns the first 128 bits of the SHA-256 as 32 hexadecimal digits."""
     text = json.dumps(to_json(parts), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

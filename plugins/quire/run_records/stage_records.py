@@ -66,7 +66,7 @@ class StagedPartition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """The facts about a run that every stage needs: the request, the source, and the columns of the report's query."""
+    """The facts about a run that all stages need: the request, the source, and the columns of the report's query."""
 
     request: RunRequest
     source_digest: str
@@ -114,7 +114,7 @@ class PartialSummaries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowSlice:
-    """Part of a partition: ``rows`` rows from ``offset`` on. ``bytes`` and ``checksums`` describe the entire object."""
+    """Consecutive rows of a partition, from row ``offset``. ``bytes`` and ``checksums`` describe the entire object."""
 
     partition: str
     object_key: str
@@ -154,7 +154,7 @@ class RunLayout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedRun:
-    """A run with its rows in the store and its layout, from which its files can be rendered."""
+    """A run that is ready to render: its rows are in the store, and its layout is decided."""
 
     plan: RunPlan
     partitions: tuple[StagedPartition, ...]
@@ -177,7 +177,7 @@ class RenderedFile:
         start: the first date that the file covers.
         end: the last date that the file covers.
         earliest: the minimum of the time column, in the report's time zone as ISO 8601.
-        latest: the maximum of the time column, in the same form.
+        latest: the maximum of the time column, in the same format.
         summaries_only: whether the file contains summaries but no rows.
         notes: sentences about values that the file cannot represent exactly.
     """

@@ -17,13 +17,13 @@ def range_name(start: date, end: date) -> str:
 
 
 def partition_name(partition: StagedPartition) -> str:
-    """Formats a partition for a file name, as the date of a one-day partition or otherwise as the partition's key."""
+    """Returns a partition's name in file names: the date of a one-day partition, or the key of a longer partition."""
     is_one_day = partition.start == partition.last_day
     return partition.start.isoformat() if is_one_day else partition.key
 
 
 def run_range_name(request: RunRequest, partitions: Sequence[StagedPartition]) -> str:
-    """Formats a run's date range for a file name, as the name of its only partition or as its first and last day."""
+    """Returns a run's date range in file names: the name of its only partition, or its first and last days."""
     return partition_name(partitions[0]) if len(partitions) == 1 else range_name(request.start, request.end)
 
 

@@ -38,7 +38,7 @@ class ActiveRun:
     renewed_at: datetime
 
     def describe(self, now: datetime) -> str:
-        """Returns a description of the run's lease: its last renewal, and when it expires."""
+        """Describes the run's lease: how long ago it was renewed, and when it expires."""
         seconds = max(0, round((now - self.renewed_at).total_seconds()))
         minutes = round(EXPIRES_AFTER.total_seconds() / 60)
         return (
@@ -48,7 +48,7 @@ class ActiveRun:
 
 
 def monotonic_seconds(read_clock: Callable[[int], float] = time.clock_gettime) -> float:
-    """Returns the seconds of a monotonic clock, which counts while the machine sleeps if the system supports this."""
+    """Reads a monotonic clock in seconds. If the system supports it, the clock also counts while the machine sleeps."""
     return read_clock(CLOCK)
 
 

@@ -13,7 +13,7 @@ from quire.object_store.commit_records import MANIFEST_LIMITS, RecordLimits, fin
 from quire.run_records.manifest import Manifest, manifest_key
 from quire.run_records.stage_records import RenderedFile
 
-MAX_NUMBER = 2**53  # rows, bytes or seconds; real runs have far fewer
+MAX_NUMBER = 2**53  # far more rows, bytes or seconds than a real run has
 MAX_PARAMETER_LENGTH = 100_000  # characters
 SUMMARY_ROOTS = ("summaries", "partitions", "reports")
 
@@ -83,7 +83,7 @@ def ensure_own_manifest(manifest: Manifest, key: str) -> None:
 
 
 def _has_possible_values(manifest: Manifest) -> bool:
-    """Returns whether a real run can have the manifest's dates, numbers and parameters, and pages can display them."""
+    """Returns whether all dates, numbers and parameters are plausible, and pages can safely display them."""
     dated: tuple[Manifest | RenderedFile, ...] = (manifest, *manifest.files)
     counted = (manifest, *manifest.files, *manifest.partitions, *manifest.summaries, *manifest.usage)
     return (
@@ -107,11 +107,11 @@ def _is_parameter(value: Any) -> bool:
 
 
 def _is_below(key: str, folder: str) -> bool:
-    """Returns whether an object is in a folder, even if a client resolves ``..`` in URLs."""
+    """Returns whether a key is inside a folder, and remains inside if a client resolves ``..`` in URLs."""
     return key.startswith(f"{folder}/") and not {"", ".", ".."} & set(key.split("/"))
 
 
 def _is_file_name(file: RenderedFile) -> bool:
-    """Returns whether a file's name is a single path segment on every operating system, and its key ends with it."""
+    """Returns whether a file's name is the last segment of its key, and a single path segment on every system."""
     name = file.name
     return name.isprintable() and not {"/", "\\", ":"} & set(name) and file.key.endswith(f"/{name}")

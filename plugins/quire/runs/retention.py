@@ -1,9 +1,9 @@
-"""Deletes expired runs and all objects that no run needs; the collection can be interrupted at any time.
+"""Deletes expired runs and all objects that no run needs. Garbage collection can be interrupted at any time.
 
 A commit record (a manifest or a partition's JSON object) is deleted before the objects that it references, so readers
-never find an incomplete run. If a collection is interrupted in between, the next collection deletes the objects.
-A report with an active run is skipped: the collection checks for leases before it deletes records, and again before it
-deletes other objects.
+never find an incomplete run. If a collection is interrupted after it has deleted a record, the next collection deletes
+the objects. Reports with an active run are skipped: a collection checks for leases before it deletes records, and again
+before it deletes other objects.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Store
     Args:
         definitions: definitions by report name; the published runs of a report without a definition are kept.
         store: the object store.
-        now: the current time according to the store's clock, with a time zone.
+        now: the current time on the store's clock; must be timezone-aware.
 
     Raises:
         IntegrityError: a record cannot be read; the collection still processed all other objects.
@@ -81,7 +81,7 @@ def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Store
 
 
 def _delete_probes(store: Store, *, now: datetime, result: CollectionResult) -> None:
-    """Deletes objects that remain after a ``quire check`` was killed."""
+    """Deletes objects that ``quire check`` left behind when it was killed."""
     old = [entry for entry in store.list(PROBES) if now - entry.modified > GRACE]
     store.delete(entry.key for entry in old)
     result.objects += len(old)
@@ -110,7 +110,7 @@ class _ReportCollector:
         self._find_partitions()
         self._find_summaries()
         self._store.delete(self._records)
-        # If a run read one of these records just before its deletion, the run is still active, or its manifest now
+        # If a run read one of these records just before the deletion, the run is still active, or its manifest now
         # references the record's objects.
         if active := active_runs(self._report, store=self._store, now=self._now):
             self._result.active[self._report] = active[0]
@@ -126,7 +126,10 @@ class _ReportCollector:
         self._result.bytes += sum(entry.bytes for entry in unneeded)
 
     def _mark_needed(self, record: StoredObject) -> None:
-        """Marks the objects that a manifest references as needed; for an unreadable manifest, keeps all candidates."""
+        """Marks the objects that a manifest references as needed.
+
+        If the manifest is unreadable, keeps all objects that it may reference.
+        """
         self._read_manifests.add(record.key)
         try:
             manifest = load_manifest(self._store, record.key)
@@ -149,7 +152,7 @@ class _ReportCollector:
         return self._keep_until is not None and modified <= self._keep_until
 
     def _is_manifest(self, entry: StoredObject) -> bool:
-        """Returns whether an object is the manifest of a run, and not a file in a subfolder."""
+        """Returns whether an object is the manifest of a run rather than a file in a subfolder."""
         return entry.key == manifest_key(self._report, _run_folder(entry.key).rpartition("/")[2])
 
     def _note_unreadable(self, error: IntegrityError, *, consequence: str) -> None:
@@ -220,7 +223,7 @@ class _ReportCollector:
     def _superseded(self, records: Sequence[StoredObject]) -> Iterator[tuple[StagedPartition, StoredObject]]:
         """Yields the records of superseded rows. Only reusable rows can supersede reusable rows.
 
-        Newer rows are those from a later snapshot; they were not necessarily stored later.
+        Rows from a later snapshot are newer, even if they were stored earlier.
         """
         if len(records) < 2:
             return

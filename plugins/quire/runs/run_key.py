@@ -10,7 +10,7 @@ from quire.run_records.serialization import digest
 from quire.run_records.stage_records import RunPlan, StagedPartition
 from quire.runs.manifest_store import find_manifest
 
-RENDERER = 7  # increment it whenever a change to the code makes the same rows produce different files
+RENDERER = 7  # increment this number if a code change makes the same rows produce different files
 # These fields do not affect the files, or they affect only the rows, which freshness tokens identify.
 EXCLUDED_FIELDS: dict[str, bool | set[str] | dict[str, set[str]]] = {
     **dict.fromkeys(
@@ -50,5 +50,5 @@ def compute_run_key(
 
 
 def is_run_published(store: Store, report: str, run_key: str) -> bool:
-    """Returns whether a run is published; a run with a damaged manifest is not."""
+    """Returns whether a run is published; a run with a damaged manifest is not published."""
     return find_manifest(store, report, run_key) is not None

@@ -24,7 +24,7 @@ def workbook_shards(
 
 
 def combines_rows_and_summaries(definition: ReportDefinition) -> bool:
-    """Returns whether the report's workbook, if it has one, contains both the rows and the summaries."""
+    """Returns whether a run writes its rows and summaries to the same workbook, if it writes workbooks at all."""
     return definition.workbook.detail and definition.workbook.split == "none"
 
 

@@ -68,7 +68,7 @@ def aggregate_summaries(
 def _merge_partials(
     definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> dict[str, pl.LazyFrame]:
-    """Returns a query for each mergeable summary, which merges its partial summaries.
+    """Returns, for each mergeable summary, a query that merges the partial summaries of all partitions.
 
     Returns an empty dictionary if partitions are not reusable.
     """

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_SNAPSHOT_SECONDS = 10.0  # then a new snapshot replaces it, because an old snapshot holds back VACUUM
+MAX_SNAPSHOT_SECONDS = 10.0  # then a new snapshot is opened, because an old snapshot holds back VACUUM
 
 
 def extract_partitions(
@@ -82,7 +82,7 @@ def extract_partitions(
                 staged += _extract_from_snapshot(
                     definition, plan, remaining, session=session, store=store, max_seconds=max_snapshot_seconds
                 )
-        with error_context(report=definition.name):  # another run or attempt extracted these partitions
+        with error_context(report=definition.name):  # another run or attempt stored these partitions
             ensure_partials(definition, plan, [part for part in staged if part.cache_hit], store=store)
         return tuple(staged)
 
@@ -98,7 +98,7 @@ def _extract_from_snapshot(
     store: Store,
     max_seconds: float,
 ) -> list[StagedPartition]:
-    """Extracts partitions of a group, at least one, until the snapshot is too old."""
+    """Extracts at least one partition of a group, and stops when the snapshot is too old."""
     began = time.monotonic()
     staged = list[StagedPartition]()
     with open_transaction(session, name=_name(definition, group[0])) as transaction:
@@ -189,7 +189,11 @@ def _write_rows(
     builder: PartialSummaryBuilder | None,
     sink: Upload,
 ) -> RowCheck:
-    """Streams a partition's rows into Parquet, checks that they belong to the partition, and returns the check."""
+    """Streams a partition's rows into Parquet, and checks that they belong to the partition.
+
+    Returns:
+        The check, which has also collected the rows' statistics.
+    """
     schema = storage_schema(plan.columns)
     query = bound_query(definition, plan.request, partition)
     _ensure_planned_columns(transaction.columns(query), plan.columns)

@@ -60,7 +60,7 @@ def plan_partitions(
     cached_keys = {partition.key for partition in cached}
     groups = task_groups([partition for partition in partitions if partition.key not in cached_keys])
     logger.info(
-        "%s: %s of %s partitions are cached, the rest are in %s groups, source %s",
+        "%s: %s of %s partitions are cached; the other partitions are in %s groups; source %s",
         request.report, len(cached), len(partitions), len(groups), source_digest,
     )  # fmt: skip
     plan = RunPlan(request=request, source_digest=source_digest, columns=columns)

@@ -111,7 +111,7 @@ def _ensure_complete(
 def _ensure_objects(
     run: StagedRun, summaries: Sequence[StagedSummary], files: Sequence[RenderedFile], *, store: Store
 ) -> None:
-    """Checks that all summaries and files still exist, because a run can resume after days.
+    """Checks that all summaries and files still exist, because a run can resume days later.
 
     If another process has published the run in the meantime, the check passes, because this run adopts its manifest.
     """
@@ -210,7 +210,7 @@ def _notes(run: StagedRun, files: Sequence[RenderedFile]) -> tuple[str, ...]:
 
 
 def _change_warnings(definition: ReportDefinition, run: StagedRun, session: SourceSession) -> tuple[str, ...]:
-    """Returns a warning that lists the partitions with rows that have changed since they were read.
+    """Returns a warning that lists the partitions whose rows have changed since they were read.
 
     All files already exist, so an unavailable source leads to a warning instead of an error.
     """

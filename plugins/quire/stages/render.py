@@ -144,7 +144,8 @@ class _Rendering:
     def _dates(self, times: tuple[date, date] | None, rows: int) -> tuple[date, date]:
         """Returns the first and last date that a file covers.
 
-        A file with all rows of its shard covers the shard's dates; any other file covers the dates of its own rows.
+        If a file has all rows of its shard, it covers the shard's dates, unless the report splits by number of rows.
+        Any other file covers the dates of its own rows.
         """
         is_whole = not isinstance(self.definition.workbook.split, RowSplit) and rows == self._shard_rows()
         if times is None or is_whole:

@@ -1,4 +1,4 @@
-"""Builds a page's summary tables and charts from the stored objects from which the workbook was also built."""
+"""Builds a page's summary tables and charts from the same stored objects as the workbook."""
 
 from __future__ import annotations
 
@@ -57,9 +57,10 @@ class SummaryTable:
 def summary_tables(
     definition: ReportDefinition, manifest: Manifest, *, store: Store, convert: ColumnConverter = column_values
 ) -> list[SummaryTable]:
-    """Returns a run's summaries; none if the definition's summaries have changed, or if one is missing or too large.
+    """Returns a run's summaries, or an empty list if the definition lists other summaries than the run.
 
-    This function reads one summary at a time, and keeps only the rows that the page shows in memory.
+    If a summary is missing or too large, the list is also empty. This function reads one summary at a time, and keeps
+    in memory only the rows that the page shows.
 
     Args:
         definition: the report.

@@ -1,4 +1,4 @@
-"""Converts date and time columns to local times and to periods, over PostgreSQL's full range."""
+"""Converts date and time columns to local times and to periods, in PostgreSQL's full range."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 
 def to_series(column: pa.Array) -> pl.Series:
-    """Converts an Arrow array to a series; does not copy the values if the type allows sharing them."""
+    """Converts an Arrow array to a series, without copying the values if the type allows this."""
     series = pl.from_arrow(column)
     if not isinstance(series, pl.Series):
         raise TypeError(f"expected an array, not {type(column).__name__}")

@@ -24,7 +24,7 @@ EXPONENT_BELOW, EXPONENT_FROM, FLOAT4_EXPONENT_FROM = 1e-4, 1e15, 1e6
 
 
 def column_text(column: pa.Array, *, timezone: str) -> pl.Series:
-    """Returns a column's values as PostgreSQL prints them in a session with ``timezone``; NULL remains NULL."""
+    """Returns a column's values as PostgreSQL prints them in the session time zone ``timezone``; NULL remains NULL."""
     if pa.types.is_time64(column.type):
         return _time_texts(to_series(column.view(pa.int64())))  # Polars does not support 24:00
     series = to_series(column)

@@ -21,10 +21,10 @@ _ALL_DIGITS = Context(prec=160_000, traps=[InvalidOperation])
 
 
 def to_cell_value(value: Any, *, timezone: str) -> Any:
-    """Returns the value to write to a cell; returns text if Excel cannot represent the original value exactly.
+    """Returns the value to write to a cell, which is text if Excel cannot represent the original value exactly.
 
     Args:
-        value: the Python value for a value of any PostgreSQL type.
+        value: a value of any PostgreSQL type, as a Python object.
         timezone: the IANA name of the time zone to which aware datetimes are converted.
     """
     if isinstance(value, bool | None):

@@ -12,7 +12,7 @@ CONTINUOUS = ("line", "area", "scatter")
 
 
 def charted_rows(kind: str, rows: int) -> int:
-    """Returns the number of rows that a chart shows, which are always the first rows."""
+    """Returns how many rows a chart shows. A chart always shows the first rows."""
     return min(rows, MAX_POINTS if kind in CONTINUOUS else MAX_BARS)
 
 

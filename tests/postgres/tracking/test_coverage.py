@@ -78,7 +78,9 @@ def test_track_child_without_its_parent_raises(
 ) -> None:
     run_sql(fresh_database, statements)
     definition = tracked_report(tmp_path, tables=[{"name": name, "time_column": "at"}])
-    reason = f"{name} is a child of {parent}, and writes to {parent} do not fire its triggers. List {parent} instead"
+    reason = (
+        f"{name} is a child of {parent}, and writes to {parent} do not fire the child's triggers. List {parent} instead"
+    )
     with pytest.raises(NotTrackedError, match=reason):
         track(definition, fresh_database)
     both = tracked_report(tmp_path, tables=[EVENTS, {"name": name, "time_column": "at"}])

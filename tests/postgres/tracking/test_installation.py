@@ -109,11 +109,11 @@ def test_track_table_locked_too_long_raises(tmp_path: Path, database: str) -> No
         ),
         (
             "ALTER TABLE events DETACH PARTITION events_old",
-            "the partitions of public.events have changed since it was tracked. Run",
+            "the partitions of public.events have changed since tracking was installed. Run",
         ),
         (
             "DROP TABLE events_new_b",
-            "the partitions of public.events have changed since it was tracked. Run `quire track",
+            "the partitions of public.events have changed since tracking was installed. Run `quire track",
         ),
         ("ALTER TABLE events RENAME TO happenings", "source.tables: the table public.events does not exist"),
     ],
@@ -172,7 +172,7 @@ def test_triggers_restored_for_one_report_make_others_stale(tmp_path: Path, data
         ("ALTER TABLE single RENAME at TO moment", "time_column at does not exist"),
         (
             "ALTER TABLE single ALTER at TYPE timestamp",
-            "the type of single.at was timestamp with time zone when it was tracked",
+            "the type of single.at was timestamp with time zone when tracking was installed",
         ),
         ("ALTER TABLE single ALTER at TYPE text", "time_column at is of type text. It must be a timestamptz,"),
         ("ALTER TABLE single DROP at", "time_column at does not exist"),

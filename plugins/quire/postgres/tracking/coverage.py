@@ -1,4 +1,4 @@
-"""Finds the tables that a query reads, including the tables under its views; replaces partitions with their parents."""
+"""Finds the tables that a query reads: underlying tables instead of views, and parent tables instead of partitions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def unlisted_tables(definition: ReportDefinition, sql: Statement, *, transaction
     Args:
         definition: the report.
         sql: the report's query, with values bound.
-        transaction: a transaction that has not read any tables outside this query.
+        transaction: a transaction in which no other query has read any tables.
 
     Raises:
         NotTrackedError: a listed table cannot be tracked.

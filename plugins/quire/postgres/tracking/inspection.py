@@ -27,7 +27,7 @@ class TableState:
 
     Args:
         table: the table's entry in the definition.
-        relation: the table's oid.
+        relation: the table's OID.
         column_type: the type of the time column, or None if the table has no time column.
         nodes: the OIDs of the table and all its partitions, sorted.
         incomplete: the names of the nodes that lack a trigger, by OID.
@@ -47,7 +47,7 @@ class TableState:
 
 
 def trigger_name(event: str, time_column: str | None) -> str:
-    """Returns the name of a trigger, which PostgreSQL never truncates, however long the column's name is."""
+    """Returns the name of a trigger; the name fits PostgreSQL's limit even if the column has a long name."""
     suffix = hashlib.sha256(time_column.encode()).hexdigest()[:_SUFFIX_LENGTH] if time_column else "all"
     return f"quire_{event}_{suffix}"
 
@@ -182,7 +182,7 @@ def _state(table: SourceTable, row: Mapping[str, Any]) -> TableState:
     if row["parent"]:
         raise NotTrackedError(
             f"source.tables: {table.name} is a child of {row['parent']}, and writes to {row['parent']} do not fire "
-            f"its triggers. List {row['parent']} instead"
+            f"the child's triggers. List {row['parent']} instead"
         )
     if table.time_column and row["column_type"] not in TIMES:
         problem = f"is of type {row['column_type']}" if row["column_type"] else "does not exist"

@@ -36,7 +36,7 @@ VIEWS = ("readable_tables", "readable_changes")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Registered:
-    """A table's OID, time column, column type and nodes when tracking was last installed."""
+    """The OID, time column, column type and nodes that a table had when tracking was last installed."""
 
     relation: int
     time_column: str | None
@@ -84,7 +84,7 @@ def track(definition: ReportDefinition, owner_url: str, *, lock_seconds: int = L
 def untrack(report: str, owner_url: str) -> tuple[str, ...]:
     """Removes a report's tracking, except from tables that another report also tracks.
 
-    If no other report is tracked, this function also drops the schema. The report need not have a definition anymore.
+    If no other report is tracked, this function also drops the schema. The report's definition is not needed.
 
     Returns:
         A line of output for each table.
@@ -118,7 +118,7 @@ def compact_logs(owner_urls: Iterable[str]) -> int:
     """Compacts the change logs of several databases; an error is raised only after all databases have been processed.
 
     Returns:
-        How many fewer records the logs contain.
+        The number of records by which all logs together have shrunk.
 
     Raises:
         QueryError: PostgreSQL rejected a statement.
@@ -140,7 +140,7 @@ def compact(owner_url: str) -> int:
     """Replaces the records of each bucket with their sum, which does not change any freshness token.
 
     Returns:
-        How many fewer records the log contains.
+        The number of records by which the log has shrunk.
 
     Raises:
         QueryError: PostgreSQL rejected a statement.

@@ -1,4 +1,7 @@
-"""Computes freshness tokens: digests of sums over the change log, read in the same snapshot as a partition's rows."""
+"""Computes freshness tokens, which are digests of sums over the change log.
+
+A partition's token and rows are read in the same snapshot.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _ZONED = "timestamp with time zone"
 def tracked_tokens(
     definition: ReportDefinition, partitions: Sequence[DatePartition], *, transaction: SourceTransaction
 ) -> dict[str, str]:
-    """Returns the freshness token of each partition, by partition key, with three queries.
+    """Executes three queries, and returns the freshness token of each partition by the partition's key.
 
     A token is a digest of three values for each table: the table's epoch, the sum of n over the partition's buckets and
     the records without a bucket, and the expressions of any generated columns. Every change that is visible to the
@@ -141,10 +144,10 @@ def _epoch(definition: ReportDefinition, state: TableState, rows: Sequence[dict[
     if epoch is None:
         raise _not_tracked(definition, f"changes to {name} are not tracked, or this role cannot read it")
     if tuple(sorted(map(int, nodes.split()))) != state.nodes:
-        raise _not_tracked(definition, f"the partitions of {name} have changed since it was tracked")
+        raise _not_tracked(definition, f"the partitions of {name} have changed since tracking was installed")
     if column_type != state.column_type:
         raise _not_tracked(
-            definition, f"the type of {name}.{state.table.time_column} was {column_type} when it was tracked"
+            definition, f"the type of {name}.{state.table.time_column} was {column_type} when tracking was installed"
         )
     return str(epoch)
 
@@ -186,7 +189,7 @@ SELECT wanted.position, tracked.epoch::text AS epoch, array_to_string(tracked.no
 
 
 def _table_sums(position: int, state: TableState, edges: Sequence[datetime]) -> tuple[str, str]:
-    """Returns two queries: one sums a table's records without a bucket, the other its records in each segment.
+    """Returns two queries: one sums a table's records without a bucket, the other sums the records in each segment.
 
     The operators in the conditions are leakproof, so PostgreSQL pushes the conditions down into the view and uses the
     log's index. The queries use the current nodes; if these differ from the tracked nodes, ``_epoch`` raises an error.

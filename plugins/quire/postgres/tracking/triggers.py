@@ -22,7 +22,7 @@ _ROWS = {
 def create_triggers(owner: Owner, node: int, time_column: str | None) -> None:
     """Creates or replaces a node's triggers. CREATE TRIGGER waits for writers, so the triggers miss no changes."""
     table = node_name(owner, node)
-    owner.execute(  # the log may also lack changes of other tracked tables that contain this node
+    owner.execute(  # the log may also lack changes to other tracked tables that contain this node
         "UPDATE quire.tracked_table SET epoch = gen_random_uuid() "
         "WHERE %s::oid = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s::name",
         [node, time_column],

@@ -1,4 +1,4 @@
-"""Loads YAML and SQL files into a ReportDefinition; errors name the file, the line, the field and the closest name.
+"""Loads YAML and SQL files into a ReportDefinition; errors name the file, the line and the field.
 
 loading            loads all reports for Airflow (load_catalog), or one report for the command line (find_definition)
 definition_cache   reads definitions again only if their files change

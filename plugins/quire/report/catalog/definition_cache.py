@@ -11,7 +11,7 @@ from quire.report.catalog.text_file import FileSignature, file_signature
 from quire.report.definition import ReportDefinition
 
 # File systems round timestamps to a few milliseconds. If a file changed just before it was read, it can change again
-# and keep the same timestamp.
+# without receiving a new timestamp.
 MIN_AGE_NS = 100_000_000
 
 
@@ -22,9 +22,9 @@ class _Entry:
 
 
 class DefinitionCache:
-    """Loads the reports of a folder like ``load_catalog``, but reads only reports with changed files.
+    """Loads the reports of a folder like ``load_catalog``, but reads a report again only if its files have changed.
 
-    Each call reads invalid reports again.
+    Invalid reports are read again on each call.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Loads the reports in include/reports separately, so that an invalid file affects only its own report."""
+"""Loads each report in include/reports separately, so that an invalid file affects only its own report."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def read_query(
 
     Args:
         definition: the definition from the YAML file, which does not yet contain the SQL.
-        document: the YAML document, in which errors locate fields.
+        document: the YAML document, which provides the line numbers for errors.
         include: the folder that contains reports/ and sql/.
         file: the YAML file's name in errors.
         suggest: returns "; did you mean …" or an empty string for an unknown placeholder.

@@ -16,7 +16,7 @@ from quire.report.definition.strict_model import FIELD_ERROR
 MAX_PROBLEMS = 100  # limits the number of line lookups; an error lists only the first three problems
 MISSING = "missing"
 DEFAULT_FROM_INVALID_FIELD = "default_factory_not_called"  # pydantic also reports the invalid field itself
-CATALOG_KEYS = ("name", "sql_text")  # the catalog sets these fields; a file must not
+CATALOG_KEYS = ("name", "sql_text")  # the catalog sets these fields; a file must not set them
 REQUIREMENTS = {
     "string_type": "must be a string; quote it if YAML reads it as another type",
     "int_type": "must be a whole number",

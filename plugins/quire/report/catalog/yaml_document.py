@@ -17,7 +17,7 @@ from quire.errors import DefinitionError
 from quire.report.catalog.yaml_hints import advice_of
 from quire.report.catalog.yaml_limits import first_excess
 
-MAX_LISTED_PROBLEMS = 3  # an error lists its problems in a single line
+MAX_LISTED_PROBLEMS = 3  # per error, because an error is a single line
 STRING = "tag:yaml.org,2002:str"
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 MERGE = "tag:yaml.org,2002:merge"
@@ -31,7 +31,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileProblem:
-    """A problem in a file; the first line has the number 1."""
+    """A problem in a file. Line numbers start at 1."""
 
     file: str
     reason: str
@@ -101,7 +101,7 @@ def read_document(text: str, *, file: str) -> YamlDocument:
     """Parses the content of a YAML file; ``file`` is the file's name in errors.
 
     Raises:
-        DefinitionError: the text is not valid YAML, or uses YAML that definitions do not allow.
+        DefinitionError: the text is not valid YAML, or uses YAML features that definitions do not allow.
     """
     parsed = _parse(text, file=file)
     if isinstance(parsed, YamlDocument):
@@ -133,7 +133,7 @@ def _parse(text: str, *, file: str) -> YamlDocument | list[FileProblem]:
         # invalid characters, or a value that does not match its tag, such as !!int
         reason = getattr(error, "reason", None) or str(error)
         return [FileProblem(file=file, reason=f"not valid YAML: {reason}")]
-    except (LookupError, AttributeError) as error:  # the tags !!bool and !!timestamp raise these errors instead
+    except (LookupError, AttributeError) as error:  # a value that does not match !!bool or !!timestamp
         return [FileProblem(file=file, reason=f"not valid YAML: a value does not match its type tag: {error}")]
 
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import yaml
 
 MAX_DEPTH = 50  # nested lists and mappings
-MAX_VALUES = 50_000  # including keys; PostgreSQL allows 1,600 columns per table, and each takes up to 11 values
+MAX_VALUES = 50_000  # including keys; a table has up to 1,600 columns, and describing a column takes up to 11 values
 
 
 @dataclass(slots=True)
 class _Node:
-    """A value, the depth of the values nested in it, and the number of values including itself."""
+    """The nesting depth of a value, and the number of values in it, including the value itself."""
 
     anchor: str | None
     depth: int = 0

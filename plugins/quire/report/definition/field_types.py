@@ -17,7 +17,8 @@ from quire.report.definition.name_checks import suggestion
 
 DURATION = re.compile(r"(\d{1,6})\s*([smhd])")
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-# For the report flights, the DAG flights__store caches partitions in advance; flights_partitions is an asset.
+# Other names are derived from a report's name: the DAG flights__store caches partitions of flights in advance, and
+# flights_partitions is an asset.
 REPORT_NAME = r"(?!.*__)(?!.*_partitions$)[a-z][a-z0-9_]*"
 WINDOW = re.compile(r"([1-9]\d{0,3}) (day|week|month|quarter|year)s?")
 MAX_CRON_LENGTH = 500  # in characters; a cron expression that lists all values of every field is 400 characters long
@@ -110,7 +111,7 @@ ReportName = Annotated[
     AfterValidator(
         _matching(
             REPORT_NAME,
-            "use lowercase letters, digits and single underscores; start with a letter, do not end in _partitions",
+            "use lowercase letters, digits and single underscores; start with a letter, and do not end in _partitions",
         )
     ),
 ]

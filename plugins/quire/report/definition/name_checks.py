@@ -27,7 +27,7 @@ def find_duplicates(words: Iterable[str]) -> list[str]:
 
 
 def duplicates_ignoring_case(words: Iterable[str]) -> list[str]:
-    """Returns the words that differ from an earlier word only in case, or not at all; Excel ignores case in names."""
+    """Returns the words that are equal to an earlier word; like Excel, ignores case."""
     seen: set[str] = set()
     repeated = []
     for word in words:

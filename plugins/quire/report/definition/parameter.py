@@ -58,7 +58,7 @@ class Parameter(StrictModel):
         """Converts a value to a JSON value of the parameter's type; accepts strings from the command line.
 
         Raises:
-            ValueError: the value has the wrong type or is not allowed; the message continues "parameter x is".
+            ValueError: the value has the wrong type or is not allowed; the message completes "parameter x is …".
         """
         if value is None:
             if self.required:
@@ -85,10 +85,10 @@ class Parameter(StrictModel):
     @model_validator(mode="after")
     def _check_bounds(self) -> Self:
         if "max_length" in self.model_fields_set and self.type != "string":
-            raise field_error("applies to strings only", "max_length")
+            raise field_error("applies only to strings", "max_length")
         for name in ("minimum", "maximum"):
             if getattr(self, name) is not None and self.type not in ("integer", "number"):
-                raise field_error(f"applies to integer and number only, not to {self.type}", name)
+                raise field_error(f"applies only to integer and number, not to {self.type}", name)
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise field_error(f"is {self.minimum:g}, greater than the maximum {self.maximum:g}", "minimum")
         return self

@@ -1,4 +1,4 @@
-"""A report's query, its tables, and how cached partitions become stale."""
+"""A report's query, its tables, and the detection of stale partitions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Freshness = Annotated[
 
 
 class Source(StrictModel):
-    """The query, and how Quire executes it.
+    """The query, and the settings for its execution.
 
     Args:
         sql: the path of the query's file, relative to include/sql.

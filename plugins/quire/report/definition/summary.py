@@ -70,7 +70,7 @@ class SortKey(StrictModel):
 
 
 class Chart(StrictModel):
-    """A chart over the summary's columns."""
+    """A chart of the summary's columns."""
 
     type: ChartType
     x: Label
