@@ -1,4 +1,4 @@
-"""Runs the ``quire`` command as a process and checks its JSON output, one-line errors and exit status."""
+"""Runs the ``quire`` command and checks its JSON output, one-line errors and exit status."""
 
 from __future__ import annotations
 
@@ -14,38 +14,15 @@ import pytest
 from quire.object_store.s3_store import S3Store
 from quire.settings import CLONE
 
+from tests.cli.command import QUIRE, error_line, only_error, quire, quire_process
 from tests.events import SQL, events_report
 
-QUIRE = [sys.executable, "-m", "quire"]
 FLIGHTS_OF_HAWAIIAN = ["--start", "2013-01-01", "--end", "2013-01-31", "--param", "carrier=HA"]
-
-
-def quire(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "QUIRE"))}
-    return subprocess.run(
-        [*QUIRE, *arguments],
-        env={**plain, "PYTHONPATH": str(CLONE / "plugins"), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-
 CHECKED = "flights: the definition and its query are valid\n"
 
 
-def error_line(environment: dict[str, str], *arguments: str, stdout: str = "") -> tuple[int, str]:
-    """Returns the exit status and the only line on standard error, after checking standard output."""
-    done = quire(environment, *arguments)
-    assert done.stdout == stdout
-    assert done.stderr.startswith("quire: ")
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.returncode, done.stderr.strip()
-
-
 def test_run_with_json_prints_only_the_json(quire_environment: dict[str, str]) -> None:
-    done = quire(quire_environment, "run", "flights", "--start", "2013-03-01", "--end", "2013-03-31", "--json")
+    done = quire_process(quire_environment, "run", "flights", "--start", "2013-03-01", "--end", "2013-03-31", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
     assert set(result) >= {
@@ -150,7 +127,7 @@ def test_run_without_usable_database_or_bucket_fails_with_one_line(
 
 def test_missing_connection_names_the_variable(quire_environment: dict[str, str]) -> None:
     del quire_environment["AIRFLOW_CONN_QUIRE_STORE"]
-    status, line = error_line(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN)
+    status, line = only_error(quire_process(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN))
     assert status == 2
     assert "AIRFLOW_CONN_QUIRE_STORE is not set" in line
 
@@ -250,7 +227,7 @@ def test_verify_of_an_invalid_manifest_fails_with_one_line(quire_environment: di
 
 
 def test_command_without_arguments_prints_help() -> None:
-    done = quire({})
+    done = quire_process({})
     assert (done.returncode, done.stderr) == (0, "")
     assert "run Run a report in this process and print download links" in " ".join(done.stdout.split())
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from quire.date_range import Grain, complete_window
 
-from tests.cli.test_app import error_line, quire
+from tests.cli.command import error_line, quire
 
 
 def test_run_without_dates_covers_the_last_complete_window(quire_environment: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ from quire.inbound_webhooks.delivery_tables import check_webhook, install_tables
 from quire.inbound_webhooks.ingest import DeliveryOutcome, ingest
 from quire.postgres.tracking.installation import track, untrack
 
-from tests.cli.test_app import error_line, quire
+from tests.cli.command import error_line, quire
 from tests.inbound_webhooks.shop import TABLE, body_of, event_of, write_webhook
 from tests.postgres.tracking.tables import ask, objects, run_sql, tracked_report
 

@@ -15,7 +15,7 @@ from quire.dev_stack.s3_server import S3Server
 from quire.object_store.s3_store import S3Store
 from quire.settings import CLONE
 
-from tests.cli.test_app import quire
+from tests.cli.command import quire
 from tests.events import write_report
 
 ONE_ROW = "(SELECT ctid FROM flights WHERE time_hour = '2013-01-03 10:00-05' LIMIT 1)"
@@ -108,7 +108,7 @@ def test_backfill_stores_partitions_that_runs_reuse_and_gc_keeps(days: Days) -> 
     assert again.startswith(f"flights: stored 0 of {number} partitions with 0 rows; {number} cache hits")
     collected = days.command("gc")
     assert collected.startswith("deleted 0 runs, 0 superseded partitions, 0 objects")
-    assert "records of the change log" in collected
+    assert "records from the change log" in collected
     assert days.extracted() == []
 
 

@@ -9,7 +9,7 @@ import pytest
 from quire.dev_stack.flights import READER, reader_role_statements
 from quire.dev_stack.postgres_server import PostgresServer
 
-from tests.cli.test_app import error_line, quire
+from tests.cli.command import error_line, quire
 from tests.events import events_report, fill_events
 from tests.postgres.tracking.tables import EVENTS, run_sql, tracked_report
 
