@@ -43,7 +43,7 @@ class TransferPace:
 
 
 class Transfers:
-    """The transfers of one process.
+    """Limits the concurrent transfers of a process.
 
     Args:
         slots: the maximum number of concurrent transfers.
@@ -87,7 +87,7 @@ class Transfers:
 
 
 class TransferSlot:
-    """The slot of one transfer."""
+    """The slot that a transfer occupies until it ends."""
 
     def __init__(self, transfers: Transfers, user: str) -> None:
         self.pace = transfers.pace

@@ -98,7 +98,7 @@ class CopyTextReader:
             convert_options=csv.ConvertOptions(
                 column_types=dict(zip(self._names, kinds, strict=True)),
                 include_columns=names,
-                check_utf8=False,  # PostgreSQL sends nothing else
+                check_utf8=False,  # PostgreSQL always sends valid UTF-8
                 null_values=[_NULL],
                 strings_can_be_null=True,
                 true_values=["t"],

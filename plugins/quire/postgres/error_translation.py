@@ -49,7 +49,7 @@ _SEVERITY = re.compile(r"^(?:ERROR|FATAL): +")
 
 @contextmanager
 def translate_driver_errors(url: str, *, driver: ModuleType, reads: bool = False) -> Iterator[None]:
-    """Raises one of Quire's errors in place of each error from a driver.
+    """Replaces a driver's errors with Quire's errors.
 
     Args:
         url: the URL of the connection.

@@ -121,7 +121,7 @@ class SourceTransaction:
         return self._fetch(sql, search_path=REPORTS_PATH)
 
     def fetch_own(self, sql: str) -> list[dict[str, Any]]:
-        """Returns the rows of one of Quire's own queries; its unqualified names refer to PostgreSQL's own objects."""
+        """Returns the rows of a query that Quire defines; unqualified names refer to PostgreSQL's own objects."""
         return self._fetch(sql, search_path=SAFE_SEARCH_PATH)
 
     def _fetch(self, sql: str | Statement, *, search_path: str) -> list[dict[str, Any]]:

@@ -1,1 +1,1 @@
-"""Manages runs: their keys, file names, manifests, leases, retention and verification."""
+"""Manages the keys, file names, manifests, leases, retention and verification of runs."""

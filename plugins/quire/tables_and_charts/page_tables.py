@@ -57,9 +57,9 @@ class SummaryTable:
 def summary_tables(
     definition: ReportDefinition, manifest: Manifest, *, store: Store, convert: ColumnConverter = column_values
 ) -> list[SummaryTable]:
-    """Returns a run's summaries, or an empty list if the definition lists other summaries than the run.
+    """Returns a run's summaries, or an empty list if their names differ from the definition's summaries.
 
-    If a summary is missing or too large, the list is also empty. This function reads one summary at a time, and keeps
+    The list is also empty if a summary is missing or too large. This function reads one summary at a time, and keeps
     in memory only the rows that the page shows.
 
     Args:

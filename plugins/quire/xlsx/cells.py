@@ -180,7 +180,9 @@ def _numbers(
     values = pl.select(
         pl.when(is_number)
         .then(before + texts + after)
-        .when(texts.str.starts_with("-"))  # unless the style quotes the text, editing the cell makes it a formula
+        .when(
+            texts.str.starts_with("-")
+        )  # without the quoted style, editing the cell would turn the text into a formula
         .then(quoted + texts + text_after)
         .otherwise(plain + texts + text_after)
     ).to_series()

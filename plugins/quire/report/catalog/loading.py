@@ -48,7 +48,7 @@ def read_report(path: Path, *, before_reading: Callable[[Path], object] = lambda
 def load_catalog(
     include: Path, *, only: str | None = None, read: Callable[[Path], ReportDefinition] = read_report
 ) -> Catalog:
-    """Loads all reports in the folder reports/, or only one report.
+    """Loads all reports in the folder reports/, or a single report.
 
     Args:
         include: the folder that contains reports/ and sql/.
