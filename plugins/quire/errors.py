@@ -63,7 +63,7 @@ class ReportError(Exception):
 
 @contextmanager
 def error_context(*, report: str, partition: str | None = None) -> Iterator[None]:
-    """Adds the report and the partition to errors that the block raises without them."""
+    """Adds the report and the partition to errors that are raised in the block."""
     try:
         yield
     except ReportError as error:

@@ -13,7 +13,7 @@ def format_count(count: int, noun: str = "", *, plural: str = "") -> str:
 
     Args:
         count: the number.
-        noun: its noun in the singular; without one, only the number is returned.
+        noun: the noun in the singular; if it is empty, only the number is returned.
         plural: the plural of the noun; defaults to the noun with "s" appended.
     """
     if not noun:
@@ -50,7 +50,7 @@ def _with_unit(count: int, unit: str) -> str:
 
 
 def format_parameter(value: object) -> str:
-    """Formats the value of a report parameter. None selects all rows and becomes ``all``."""
+    """Formats the value of a report parameter. None, which selects all rows, becomes ``all``."""
     if value is None:
         return "all"
     if isinstance(value, bool):
@@ -64,11 +64,11 @@ def format_time(text: str | None) -> str:
 
 
 def format_period(earliest: str | None, latest: str | None) -> str:
-    """Formats the earliest and latest time of a file's rows; an empty string if the file has no rows."""
+    """Returns the earliest and latest time of a file's rows, or an empty string if the file has no rows."""
     first, last = format_time(earliest), format_time(latest)
     return first if first == last else f"{first} to {last}"
 
 
 def truncate(text: str, max_length: int) -> str:
-    """Returns the string, or its beginning and an ellipsis if it has more than ``max_length`` characters."""
+    """Shortens a string to ``max_length`` characters. A shortened string ends with an ellipsis."""
     return text if len(text) <= max_length else f"{text[: max_length - 1].rstrip()}…"

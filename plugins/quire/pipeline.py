@@ -145,7 +145,7 @@ def store_partitions(
     store: Store,
     progress: StageProgress = lambda stage, done, total: None,
 ) -> tuple[StagedPartition, ...]:
-    """Runs plan and extract. They store the stale partitions of a date range, so that later runs can reuse them.
+    """Runs plan and extract to store the stale partitions of a date range for later runs.
 
     Args:
         definition: the report.

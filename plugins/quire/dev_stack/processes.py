@@ -1,4 +1,4 @@
-"""Runs servers as separate processes. Each is identified by its pid and start time, because the kernel reuses pids."""
+"""Runs servers as separate processes, identified by pid and start time because the kernel reuses pids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KILL_TIMEOUT = 10  # seconds; a process that is still running after SIGKILL is s
 
 
 class Server:
-    """A process in its own session. Its pid is recorded in a file.
+    """A process in its own session, whose pid is recorded in a file.
 
     Args:
         name: used in messages and in the file names of the log and the record.
@@ -36,7 +36,7 @@ class Server:
 
     @property
     def running(self) -> bool:
-        """Whether the recorded process is running. Another process that has since received its pid does not count."""
+        """Whether the recorded process is running. A different process with a reused pid does not count."""
         return self._alive(*self._read_record())
 
     def start(self, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
@@ -70,7 +70,7 @@ class Server:
         """Waits until ``ready`` returns True.
 
         Raises:
-            StackError: the process exited or was not ready in time. The message contains the last line of its log.
+            StackError: the process exited or was not ready in time. The message contains the last line of the log.
         """
         deadline = time.monotonic() + seconds
         while not ready():
@@ -83,7 +83,7 @@ class Server:
         """Checks that the process is running.
 
         Raises:
-            StackError: the process has exited. The message contains the last line of its log.
+            StackError: the process has exited. The message contains the last line of the log.
         """
         if not self.running:
             raise StackError(f"{self.name} exited: {self._last_line()} ({self.log})")
@@ -98,7 +98,7 @@ class Server:
             return []
 
     def stop(self, stop_signal: signal.Signals = signal.SIGTERM, *, seconds: float = 15) -> None:
-        """Stops every process of the session. Kills those that are still running after ``seconds``."""
+        """Stops every process of the session, and kills any that are still running after ``seconds``."""
         self.send_stop_signal(stop_signal)
         self.wait_until_stopped(seconds=seconds)
 
@@ -111,9 +111,9 @@ class Server:
     def wait_until_stopped(self, *, seconds: float) -> None:
         """Waits until every process of the session has exited.
 
-        The server may wait for other processes of its session, as a scheduler waits for its tasks. They receive SIGTERM
-        when the server has exited, or after a third of ``seconds``. Processes that are still running after ``seconds``
-        are killed.
+        The server may wait for other processes of its session, as a scheduler waits for its tasks. The other processes
+        receive SIGTERM when the server has exited, or after a third of ``seconds``. Processes that are still running
+        after ``seconds`` are killed.
 
         Raises:
             StackError: a process is still running after SIGKILL.

@@ -27,7 +27,7 @@ REGION = "us-east-1"
 ACCESS_KEY = "quire"
 ROLES = ("master", "volume", "filer")
 GRPC_ROLES = (*ROLES, "s3")
-HTTPS_ROLES = ("master", "filer")  # the volume server uses HTTP, and each request needs a token
+HTTPS_ROLES = ("master", "filer")  # the volume server uses HTTP but requires a token for each request
 OPTIONS = {
     "GOMEMLIMIT": "400MiB",  # SeaweedFS caches objects in memory; a limit of 300 MiB causes 50% more garbage collection
     "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",  # initial volumes per bucket; the default is 7
@@ -88,8 +88,8 @@ class S3Server:
     def _lost_internal_port(self) -> bool:
         """Returns whether another process took an internal port before the server bound it.
 
-        If so, a restart with other ports helps. The error is not always the last line of the log, because other parts
-        of the server keep logging until it exits.
+        A restart can then succeed, because it chooses other ports. The error is not always the last line of the log,
+        because other parts of the server keep logging until it exits.
         """
         refusals = [line for line in self._server.log_lines() if "address already in use" in line]
         return bool(refusals) and not any(f":{self.port}:" in line for line in refusals)
@@ -105,8 +105,8 @@ class S3Server:
     def stop(self) -> None:
         """Stops the server, and kills it if it is still running after 2 s.
 
-        No data is lost, because objects are already on disk. A graceful shutdown waits 10 s for open connections
-        (version 4.48).
+        Objects are already on disk, so no data is lost. A graceful shutdown waits 10 s for open connections (version
+        4.48).
         """
         self._server.stop(seconds=2)
         self._remove_sockets()
@@ -178,7 +178,7 @@ class S3Server:
         return path
 
     def _choose_sockets(self, grpc_ports: dict[str, int]) -> Path:
-        """Creates a folder for the sockets and returns it; records every socket so that ``stop`` can remove it.
+        """Creates and returns a folder for the sockets. Records every socket, so that ``stop`` can remove it.
 
         The folder's path is short, because the path of a socket is limited to about 100 characters. The folder is
         private, because the server does not start if another user left a socket with the same name in /tmp (version
@@ -203,7 +203,7 @@ class S3Server:
 
     def _accepts_objects(self) -> bool:
         try:
-            # If another server has the port, accepts connections and never responds, boto3 would wait for minutes.
+            # If another server uses the port and never responds, boto3 waits for minutes.
             httpx.get(self.endpoint_url, timeout=2, trust_env=False)
             self.create_bucket(DEFAULT_BUCKET).put(".ready", b"")
         except (ReportError, httpx.HTTPError):  # not listening yet, or without a writable volume

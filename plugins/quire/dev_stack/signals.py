@@ -12,7 +12,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def interrupt_on_stop_signals() -> None:
-    """Makes the first stop signal raise KeyboardInterrupt; later signals are ignored so that cleanup can finish."""
+    """Makes the first stop signal raise KeyboardInterrupt, and ignores later signals so that cleanup can finish."""
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _interrupt)
@@ -47,4 +47,4 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """Ignores a signal. Child processes do not inherit this handler, as they would SIG_IGN."""
+    """Ignores a signal. Unlike SIG_IGN, this handler is not inherited by child processes."""

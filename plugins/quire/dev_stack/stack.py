@@ -1,4 +1,4 @@
-"""Runs PostgreSQL, S3 and Airflow in one folder. If they are already running, another process joins them instead."""
+"""Runs PostgreSQL, S3 and Airflow in one folder. Joins servers that another process has already started."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DEFAULT_PORTS = {
     "airflow": airflow_servers.DEFAULT_PORT,
 }
 SOURCE_DATABASE, AIRFLOW_DATABASE = "flights", "airflow"
-MAX_PORT_CHANGES = 3  # per server; other processes may keep taking its port
+MAX_PORT_CHANGES = 3  # for each server; other processes may take its port repeatedly
 SECRETS = ("postgresql", "reader", "s3", "airflow", "jwt_secret")
 
 
@@ -53,7 +53,7 @@ class LocalStack:
 
     Args:
         folder: holds the data, logs and secrets; created if missing, and accessible only to its owner.
-        fast: trades PostgreSQL's durability for speed; for tests.
+        fast: trades PostgreSQL's durability for speed; intended for tests.
         environment: additional environment variables for Airflow; they override those of the stack.
         log: called with each progress message.
     """
@@ -97,8 +97,8 @@ class LocalStack:
     def start(self) -> None:
         """Starts the servers that are not running, loads the flights, and writes the file ``environment``.
 
-        A shell can source this file to use the servers. If one fails to start, those that this call has started are
-        stopped.
+        A shell can source this file to use the servers. If a server fails to start, the servers started by this call
+        are stopped.
 
         Raises:
             StackError: a server does not start.
@@ -126,7 +126,7 @@ class LocalStack:
             self._stop_servers(self._started)
 
     def description(self) -> str:
-        """Returns the URLs and passwords of the servers, to show to the user."""
+        """Returns the URLs and passwords of the servers, for display to the user."""
         return (
             f"Airflow     {self.airflow.url}  user {ADMIN}, password {self._secrets['airflow']}\n"
             f"S3          {self.s3.endpoint_url}  access key {s3_server.ACCESS_KEY}, secret key {self._secrets['s3']}\n"
@@ -144,7 +144,7 @@ class LocalStack:
         self._start_server("airflow")
 
     def _start_server(self, name: str) -> None:
-        if any_running_in(self._server(name).folder):  # another process started it, so this one never stops it
+        if any_running_in(self._server(name).folder):  # another process started the server, so this one never stops it
             self._server(name).start()
             return
         self._log(f"starting {SERVERS[name]}")
@@ -160,7 +160,7 @@ class LocalStack:
         self._server(name).start()
 
     def _change_port(self, name: str) -> bool:
-        """Assigns a server another port if its port is in use. Returns whether the port changed."""
+        """Assigns another port to a server whose port is in use. Returns whether the port changed."""
         old = self._server(name).port
         new = free_port(old)
         if new == old:
@@ -177,7 +177,7 @@ class LocalStack:
         return {name: self._server(name).port for name in SERVERS}
 
     def _stop_servers(self, names: Iterable[str]) -> None:
-        # Servers stop in reverse order. If one of them fails to stop, the others still do.
+        # Servers stop in reverse order. If a server fails to stop, the remaining servers are still stopped.
         with uninterrupted(), ExitStack() as stops:
             for name in names:
                 stops.callback(self._server(name).stop)
@@ -207,7 +207,7 @@ class LocalStack:
         )
 
     def _running_ports(self) -> dict[str, int] | None:
-        """Returns the ports of a stack with at least one running server, or None."""
+        """Returns the ports of the stack, or None if no server is running."""
         if not any(any_running_in(folder) for folder in self.folder.iterdir() if folder.is_dir()):
             return None
         ports: dict[str, int] = json.loads((self.folder / "ports.json").read_text())
@@ -244,7 +244,7 @@ def _exports(variables: Mapping[str, str]) -> str:
 
 
 def _load_secrets(path: Path) -> dict[str, str]:
-    """Returns the stack's secrets. Generates and saves any that are missing."""
+    """Returns the stack's secrets, and generates any that are missing."""
     try:
         saved: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     except ValueError as error:
@@ -257,7 +257,7 @@ def _load_secrets(path: Path) -> dict[str, str]:
 
 
 def _write_secret(path: Path, text: str) -> None:
-    """Atomically replaces a file that only its owner can access."""
+    """Atomically replaces a file, and makes it accessible only to its owner."""
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -35,7 +35,7 @@ class HeldBodies:
 
     @contextmanager
     def hold(self) -> Iterator[HeldBody]:
-        """Registers a body while the context is open. Its scope is canceled if other bodies need its memory."""
+        """Registers a body while the context is open. The body's scope is canceled if other bodies need the memory."""
         body = HeldBody()
         self._bodies[body] = None
         try:
@@ -44,7 +44,7 @@ class HeldBodies:
             self._forget(body)
 
     def add(self, body: HeldBody, chunk: bytes) -> None:
-        """Appends a received chunk, then drops the oldest bodies until the rest fit into the limit."""
+        """Appends a received chunk, then drops the oldest bodies until the remaining bodies fit within the limit."""
         body.data += chunk
         if body in self._bodies:
             self._bytes += len(chunk)

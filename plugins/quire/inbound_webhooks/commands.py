@@ -61,7 +61,7 @@ def check_webhooks(webhook: str | None = None) -> dict[str, ReportError]:
 
 
 def _signing_advice(name: str) -> str:
-    """Returns a warning if other webhooks share this one's signing connection; a signature does not name a webhook."""
+    """Returns a warning if other webhooks share the signing connection, because signatures do not name a webhook."""
     include = include_folder()
     variable = connection_variable(find_webhook(include, name).signing)
     others = [other for other in webhook_names(include) if other != name and _signing_of(other) == variable]

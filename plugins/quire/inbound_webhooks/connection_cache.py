@@ -1,4 +1,4 @@
-"""Caches the URLs and secrets of connections for only 30 s, so rotating them requires no restart."""
+"""Caches the URLs and secrets of connections for 30 s, so that they can be rotated without a restart."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class _Running(Generic[Value]):
 class _LookupCache(Generic[Value]):
     """Values by connection ID. Each lookup runs in its own thread.
 
-    If the secrets backend hangs, it blocks only that thread: the event loop's thread pool and the lookups of other
-    connections continue. After a few minutes, another lookup replaces the one that hangs.
+    If the secrets backend hangs, only the thread of that lookup is blocked. The event loop's thread pool and the
+    lookups of other connections are not affected. After a few minutes, another lookup replaces the hung lookup.
     """
 
     def __init__(self, find: Callable[[str], Value], limits: LookupLimits) -> None:
@@ -98,7 +98,7 @@ class _LookupCache(Generic[Value]):
     def _look_up(self, connection_id: str, running: _Running[Value]) -> None:
         try:
             value = self._find(connection_id)
-        except BaseException as error:  # the caller that awaits the future raises it again
+        except BaseException as error:  # awaiting the future raises the error again
             with self._guard:
                 self._end(connection_id, running)
             running.future.set_exception(error)
@@ -109,7 +109,7 @@ class _LookupCache(Generic[Value]):
             running.future.set_result(value)
 
     def _end(self, connection_id: str, running: _Running[Value]) -> bool:
-        """Records that a lookup's thread has ended. Returns False if another lookup has replaced that lookup."""
+        """Records that a lookup's thread has ended. Returns whether the lookup is still current."""
         self._threads[connection_id] -= 1
         is_current = self._running.get(connection_id) is running
         if is_current:

@@ -1,4 +1,4 @@
-"""Installs and checks the tables that record deliveries, in the database that a webhook writes to."""
+"""Installs and checks the tables that record deliveries in the database that a webhook writes to."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def install_tables(definition: WebhookDefinition, *, writer_url: str, owner_url:
     Args:
         definition: the webhook.
         writer_url: the URL of the webhook's connection.
-        owner_url: the URL of a role that is allowed to create the tables in the same database. Unless the role is the
-            writer itself, it grants the writer access to the tables.
+        owner_url: the URL of a role that is allowed to create the tables in the same database. If this role is not the
+            writer, it grants the writer access to the tables.
 
     Raises:
         DefinitionError: the writer still cannot use the tables.
@@ -58,7 +58,8 @@ def check_webhook(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]
     """Checks that deliveries can be applied.
 
     Returns:
-        The required columns that the webhook does not write. With such columns, it can update rows but not insert them.
+        The required columns that the webhook does not write. If there are any, the webhook can update rows but cannot
+        insert them.
 
     Raises:
         DefinitionError: deliveries cannot be applied.
@@ -104,7 +105,7 @@ def _is_usable(writer: Connection) -> bool:
 def _ensure_installed(definition: WebhookDefinition, writer: Connection) -> None:
     if not _is_usable(writer):
         raise DefinitionError(
-            f"{' and '.join(TABLES)} are missing, or {definition.connection} may not use them. Run "
+            f"{' and '.join(TABLES)} are missing, or {definition.connection} is not allowed to use them. Run "
             f"`quire hooks install {definition.name}`",
             report=definition.name,
         )

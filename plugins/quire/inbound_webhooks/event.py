@@ -1,4 +1,4 @@
-"""Parses a body into an event, which has the key of a row, a time and values."""
+"""Parses a body into an event: the key of a row, a time and values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from quire.inbound_webhooks.rejections import BodyRejected
 from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# An event dated in the future would override real events until that date. One day tolerates a wrong time zone.
+# An event dated in the future would override real events until that date. A margin of one day allows for clocks in the
+# wrong time zone.
 MAX_AHEAD = timedelta(days=1)
 Stamp = tuple[str, str]
 """An event's time (UTC, microseconds, fixed length) and its ID. Newer stamps compare greater."""
@@ -26,7 +27,7 @@ class Event:
     Args:
         stamp: determines the order of events.
         keys: the values of the key columns.
-        values: the values by column. A value that the body omits is also omitted here; a JSON null becomes None.
+        values: the values by column. Values that the body omits are missing; null becomes None.
         deletes: whether the event deletes the row; it then has no values.
     """
 

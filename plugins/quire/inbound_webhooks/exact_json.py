@@ -11,14 +11,14 @@ from decimal import Decimal, InvalidOperation
 
 MAX_DEPTH = 100  # nested lists and objects; ``write_json`` is recursive
 TOO_DEEP = "it is nested too deeply"
-MAX_EXPONENT = 400  # exceeds that of any double, and prevents a short string from expanding to many digits
+MAX_EXPONENT = 400  # larger than the exponent of any double; a short string cannot expand to many digits
 
 
 def read_json(text: str) -> object:
     """Parses JSON. If an object repeats a name, the last value wins, as in PostgreSQL's jsonb.
 
     Raises:
-        ValueError: the text is not valid JSON (NaN and Infinity are not), or it is nested too deeply.
+        ValueError: the text is not valid JSON (such as NaN and Infinity) or is nested too deeply.
     """
     try:
         value = json.loads(text, parse_float=_parse_number, parse_constant=_reject_constant)
@@ -33,7 +33,7 @@ def read_json(text: str) -> object:
 
 
 def write_json(value: object) -> str:
-    """Serializes a value that ``read_json`` returned. NUL characters are not rejected here but by PostgreSQL."""
+    """Serializes a value that ``read_json`` returned. Does not reject NUL characters, because PostgreSQL does."""
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Applies a delivery: in one transaction, records it, merges it into the row's state, and writes the row.
+"""Applies a delivery in one transaction: records it, merges it into the row's state, and writes the row.
 
 Locks are acquired in a fixed order (event, key, row), so two deliveries cannot deadlock.
 """
@@ -122,7 +122,7 @@ def _ensure_not_null(event: Event, columns: Mapping[str, TargetColumn]) -> None:
 
 
 class _RowWriter:
-    """Writes the row of one event."""
+    """Writes the row that an event changes."""
 
     def __init__(
         self,

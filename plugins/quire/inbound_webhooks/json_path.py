@@ -1,8 +1,8 @@
 """Finds values in a JSON body by paths such as ``data.order.id``, ``items[0].sku`` and ``data["a.b"]``.
 
-jmespath is unsuitable, because it rejects ``data["a.b"]`` and ``data.order-id``. It also returns None both for null and
-for a missing value; here, null is written to the column, and a missing value leaves the column unchanged. A hostile
-body could make its functions and projections expensive; this grammar has neither.
+jmespath is unsuitable, because it rejects ``data["a.b"]`` and ``data.order-id``. jmespath also returns None both for
+null, which is written to the column, and for a missing value, which leaves the column unchanged. A hostile body could
+make jmespath's functions and projections expensive; this grammar has neither.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _STEP = re.compile(r'(?:^|(?<=.)\.)(?P<name>[^.\[\]"\s]+)|\[(?P<index>\d{1,6})\]
 
 
 class Absent(Enum):
-    """Marks a value that the body does not contain, because None already represents null."""
+    """Represents a value that the body does not contain; None represents null."""
 
     ABSENT = 0
 
@@ -50,7 +50,7 @@ def parse_path(path: str) -> tuple[str | int, ...]:
 
 
 def find_value(body: object, path: str) -> object:
-    """Returns the value at ``path``, or ``ABSENT`` if there is none. A JSON null is None."""
+    """Returns the value at ``path``, which is None for null and ``ABSENT`` for a missing value."""
     value = body
     for step in parse_path(path):
         if isinstance(step, int):

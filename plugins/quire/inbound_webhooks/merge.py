@@ -41,7 +41,7 @@ class RowState:
         return {column: value for column, (_, value) in self.columns.items()}
 
     def merge(self, event: Event) -> RowState:
-        """Returns the state after another event."""
+        """Returns the state after merging another event."""
         deleted = max(self.deleted, event.stamp) if event.deletes else self.deleted
         seen = self.seen if event.deletes else max(self.seen, event.stamp)
         columns = dict(self.columns)

@@ -8,8 +8,8 @@
     └── BodyRejected           422: invalid content
     DeliveryDeferred           503: the sender should retry
 
-Each message is one line, written for the developer of the sender. For a PostgreSQL error, it is the first line of the
-error, which names the value, table or constraint.
+Each error message is a single line for the sender's developer. For a PostgreSQL error, the message is the first line of
+that error, which names the value, table or constraint.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class DeliveryRejected(TerminalError):
 
 
 class UnsignedDelivery(DeliveryRejected):
-    """The signature is invalid, so the sender is unknown."""
+    """The signature is missing, invalid or too old."""
 
     status = 401
 

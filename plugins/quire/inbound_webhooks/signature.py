@@ -1,7 +1,7 @@
 """Verifies Standard Webhooks signatures (https://www.standardwebhooks.com).
 
 The reference library supports only one secret, a fixed tolerance and UTF-8, and raises ValueError and other errors for
-malformed headers. Only the tests use it, to sign deliveries.
+malformed headers. Only the tests use that library, to sign deliveries.
 """
 
 from __future__ import annotations

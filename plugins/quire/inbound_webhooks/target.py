@@ -115,7 +115,7 @@ def ensure_trusted_schema(definition: WebhookDefinition, connection: Connection)
     """Checks that the owner of the schema ``quire`` is the current user, or also owns the table or the database.
 
     Raises:
-        UntrustedSchemaError: another role owns the schema, but neither the table nor the database.
+        UntrustedSchemaError: another role owns the schema, but owns neither the table nor the database.
     """
     if row := connection.execute(_UNTRUSTED_OWNERS, definition.table_parts).fetchone():
         raise UntrustedSchemaError(

@@ -61,7 +61,7 @@ class DeleteWhen(StrictModel):
 
 
 class WebhookDefinition(StrictModel):
-    """A webhook. It maps paths in the body to columns of a table.
+    """A webhook, which maps paths in the body to columns of a table.
 
     Args:
         name: the name of the file without its suffix, and the last part of the URL.
@@ -69,7 +69,7 @@ class WebhookDefinition(StrictModel):
         connection: ID of the Airflow connection that writes to the table.
         signing: ID of the Airflow connection whose password is one or more secrets, separated by spaces.
         keys: the columns of a unique constraint, each with the path of its value.
-        event_time: ISO 8601 with a time zone, or seconds since 1970.
+        event_time: the path of the event time, which is an ISO 8601 time with a time zone or seconds since 1970.
         columns: the other columns to write, each with the path of its value.
         delete_when: identifies events that delete a row; None if no event does.
         max_bytes: the maximum size of a body.

@@ -153,7 +153,7 @@ def failure_notification(
     Args:
         definition: the report.
         request: the request that the run served; None if it was invalid.
-        failed: the failed tasks. The notification describes one of them and counts the others.
+        failed: the failed tasks. The notification describes one task and counts the rest.
         run_id: ID of the Airflow run.
         base_url: the public URL of Airflow; if empty, the notification has no links.
     """

@@ -25,8 +25,8 @@ def _is_number(value: Any) -> bool:
 def summary_totals(definition: ReportDefinition, manifest: Manifest, *, store: Store) -> tuple[tuple[str, str], ...]:
     """Returns the title and the formatted value of each headline total.
 
-    Values are formatted as on the summary's sheet. There are no totals if the definition's summaries have changed since
-    the run.
+    Values have the same format as on the summary sheet. There are no totals if the definition's summaries have changed
+    since the run.
 
     Raises:
         IntegrityError: the stored summary is missing, damaged or too large.

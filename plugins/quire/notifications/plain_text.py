@@ -8,7 +8,7 @@ from quire.notifications.content import Notification, NotificationLink
 
 
 def render_text(notification: Notification) -> str:
-    """Returns a notification as text. Each URL has its own line, so that every program recognizes where it ends."""
+    """Returns a notification as text. Each URL has its own line, so that programs recognize where the URL ends."""
     blocks = [
         [f"{notification.heading}."],
         [f"{label}: {value}" for label, value in notification.facts],

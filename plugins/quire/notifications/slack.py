@@ -1,7 +1,7 @@
 """Escapes text for Slack, which might otherwise interpret user input as markup, mentions or links.
 
-Slack has entities only for &, < and >; other markup cannot be escaped. Its characters are instead replaced with
-lookalikes or followed by an invisible character (https://docs.slack.dev/messaging/formatting-message-text).
+Slack has entities only for &, < and >. Other markup characters cannot be escaped, so they are replaced with lookalikes
+or followed by an invisible character (https://docs.slack.dev/messaging/formatting-message-text).
 """
 
 from __future__ import annotations

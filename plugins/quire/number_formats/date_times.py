@@ -63,7 +63,7 @@ def _date_part(letter: str, width: int, time: dt.datetime) -> str:
 
 
 def _is_minute(tokens: Sequence[Token], position: int) -> bool:
-    """Returns whether an m stands for minutes: it follows hours or precedes seconds."""
+    """Returns whether an m stands for minutes, because it follows hours or precedes seconds."""
     units = (Kind.MOMENT, Kind.ELAPSED)
     before = next((token.text[0].lower() for token in reversed(tokens[:position]) if token.kind in units), "")
     after = next((token.text[0].lower() for token in tokens[position + 1 :] if token.kind in units), "")
@@ -71,7 +71,7 @@ def _is_minute(tokens: Sequence[Token], position: int) -> bool:
 
 
 def _second_decimals(tokens: Sequence[Token]) -> int:
-    """Returns the number of decimal places of the seconds in a section."""
+    """Returns the number of decimal places that a section displays for seconds."""
     for position, token in enumerate(tokens[:-1]):
         is_seconds = token.kind in (Kind.MOMENT, Kind.ELAPSED) and token.text[0] in "sS"
         if is_seconds and tokens[position + 1].kind is Kind.POINT:

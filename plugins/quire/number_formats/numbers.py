@@ -31,7 +31,7 @@ def format_number(section: Section, number: Decimal) -> str:
 
 
 def format_general(number: Decimal) -> str:
-    """Formats a number like a cell that has no number format and is wide enough for the number."""
+    """Formats a number as Excel displays it in a sufficiently wide cell without a number format."""
     if number == number.to_integral_value() and abs(number) < 10**MAX_PLAIN_DIGITS:
         return str(int(number))
     rounded = number.normalize(Context(prec=GENERAL_DIGITS, rounding=ROUND_HALF_UP))

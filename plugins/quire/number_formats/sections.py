@@ -61,7 +61,7 @@ class Condition:
 
     @property
     def takes_only_negatives(self) -> bool:
-        """Whether the condition selects only negative numbers. Excel then displays them without a minus sign."""
+        """Whether the condition selects only negative numbers, which Excel then displays without a minus sign."""
         return self.comparison in ("<", "<=") and (self.limit < 0 or (self.limit == 0 and self.comparison == "<"))
 
 
@@ -100,7 +100,7 @@ def parse_sections(code: str) -> tuple[Section, ...]:
 def _tokens(group: str, text: str) -> list[Token]:
     if group in ("quoted", "escaped", "other"):
         return [Token(Kind.LITERAL, text)] if text else []
-    if group == "blank":  # Excel leaves a blank as wide as the character
+    if group == "blank":  # a blank as wide as the following character
         return [Token(Kind.LITERAL, " ")]
     return [] if group == "fill" else [Token(Kind(group), text)]
 

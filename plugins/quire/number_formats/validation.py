@@ -33,7 +33,7 @@ _DATE_WORD = re.compile(r"[ymdhsegb]++", re.IGNORECASE)
 
 
 def problem_of(code: str) -> str:
-    """Describes the problem with a format code and suggests a correction; an empty string for a valid code."""
+    """Returns the problem with a format code and a suggested correction, or an empty string if the code is valid."""
     if _DIRECTIVE.search(code) and not re.search(r'[0#?"%]', _DIRECTIVE.sub("", code)):
         suggested = _DIRECTIVE.sub(lambda directive: _STRFTIME.get(directive[1], directive[0]), code)
         return f"This is a strftime format{_suggestion(suggested, '. In Excel, write {}')}"
@@ -100,7 +100,7 @@ def _unknown_bracket(text: str) -> str:
 
 
 def _suggestion(suggested: str, template: str) -> str:
-    """Inserts the suggested code into a message; an empty string if the code is too long for one line."""
+    """Returns a message with the suggested code, or an empty string if the code is too long for one line."""
     return template.format(suggested) if len(suggested) <= MAX_ECHOED_LENGTH else ""
 
 

@@ -15,7 +15,7 @@ GENERAL = ("", "General", "@")
 
 
 def format_value(value: Any, code: str) -> str:
-    """Formats a value like a cell with this format code, but without the blanks that align it.
+    """Formats a value as Excel displays it in a cell with this format code, but without alignment blanks.
 
     Args:
         value: a cell value. Strings change only if the code has a section for text.

@@ -37,7 +37,7 @@ class BlockChecksums:
 
 
 def blocks_match(data: bytes, first_block: int, checksums: str) -> bool:
-    """Returns whether data matches the checksums of an object; the data starts with block ``first_block``."""
+    """Returns whether data that starts at block ``first_block`` matches the checksums of its object."""
     actual = BlockChecksums()
     actual.update(data)
     digits = actual.hexdigest()

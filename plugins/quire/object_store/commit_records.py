@@ -1,8 +1,8 @@
 """Commit records are small write-once JSON objects that make larger objects valid.
 
 Anyone with write access to the bucket can store a record that Quire will parse. Parsed JSON takes about 100 bytes of
-memory for each list, object and item, so a limit on the length of a record is not enough. Its structural characters are
-therefore counted before it is parsed.
+memory for each list, object and item, so a limit on the length of a record is not enough. Quire therefore also counts
+the structural characters of a record before parsing it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CHECKSUM = "checksum"  # SHA-256 of all other fields, as JSON
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordLimits:
-    """Limits for the size of a record in bytes and for the number of ``[``, ``{`` and ``,`` characters in it."""
+    """The maximum size of a record in bytes, and its maximum number of ``[``, ``{`` and ``,`` characters."""
 
     max_bytes: int
     max_structures: int
@@ -40,8 +40,8 @@ class RecordLimits:
 # A manifest of 20,000 partitions and 20,000 files is 12 MB long and has 400,000 structures. Parsing a million
 # structures takes 100 MB.
 MANIFEST_LIMITS = RecordLimits(max_bytes=MAX_RECORD_BYTES, max_structures=1_000_000)
-# The record of a partition consists mostly of checksums. They take eight digits for each 256 kB of rows, which is 2.6
-# MB for the largest possible object.
+# The record of a partition consists mostly of checksums. The checksums take eight digits for each 256 kB of rows, which
+# is 2.6 MB for the largest possible object.
 PARTITION_LIMITS = RecordLimits(max_bytes=4 * 1024 * 1024, max_structures=100_000)
 
 Item = TypeVar("Item")
@@ -148,7 +148,7 @@ def _parse(body: bytes, kind: type[Record], key: str) -> Record:
 
 
 def _validate_fields(value: Any, kind: Any) -> None:
-    """Rejects unknown fields in a record without a checksum. Only early versions of Quire wrote records without one."""
+    """Rejects unknown fields in a record without a checksum, which only early versions of Quire wrote."""
     if not isinstance(value, dict):
         raise IntegrityError("it is not a record")
     unknown = sorted(set(value) - field_names(kind))
@@ -172,7 +172,7 @@ def _discard(store: Store, key: str, body: bytes, error: DamagedObjectError) -> 
 
 
 def write_once(store: Store, key: str, record: Any) -> bool:
-    """Writes a record with its checksum unless it exists. Returns True to exactly one of several concurrent writers."""
+    """Writes a record with its checksum unless it exists. Of several concurrent writers, exactly one gets True."""
     value = to_json(record)
     return store.put_json_once(key, {**value, CHECKSUM: _checksum(value)})
 

@@ -41,9 +41,9 @@ ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 class FolderStore(Store):
     """A store in a local folder, which is created by the first write.
 
-    A file is written under a temporary name, synced and then renamed, so that after a crash it is either complete or
-    absent. Processes that share the folder synchronize through a lock file (flock). Keys that differ only in case
-    require a case-sensitive file system.
+    A file is written under a temporary name, synced and then renamed, so that the file is either complete or absent
+    after a crash. Processes that share the folder synchronize through a lock file (flock). Keys that differ only in
+    case require a case-sensitive file system.
     """
 
     def __init__(self, root: Path) -> None:
@@ -170,7 +170,7 @@ class FolderStore(Store):
                     continue
                 try:
                     status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:  # the file was deleted after the scan of its folder
+                except FileNotFoundError:  # the file was deleted after its folder was scanned
                     continue
                 yield StoredObject(key=key, bytes=status.st_size, modified=_modified(status))
 

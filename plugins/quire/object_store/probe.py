@@ -23,7 +23,7 @@ MAX_SKEW = timedelta(minutes=5)  # S3 rejects requests at a skew of 15 minutes
 
 
 def check_store() -> tuple[str, ...]:
-    """Probes the store that the environment configures. Returns lines for the user; none if no store is configured.
+    """Probes the store that the environment configures. Returns lines for the user; empty if no store is configured.
 
     Raises:
         StoreRefusedError, StoreUnavailableError: see ``probe_store``.
@@ -42,7 +42,8 @@ def probe_store(store: S3Store) -> None:
     Deletes its test objects before it returns. If the process is killed, ``quire gc`` deletes them.
 
     Raises:
-        StoreRefusedError: the store lacks one of these features, or its clock and this machine's clock differ.
+        StoreRefusedError: the store lacks one of these features, or its clock differs too much from this machine's
+            clock.
         StoreUnavailableError: the store is unreachable.
     """
     store.check()
@@ -57,9 +58,9 @@ def probe_store(store: S3Store) -> None:
 
 @contextmanager
 def _cleaned(store: S3Store, folder: str) -> Iterator[None]:
-    """Deletes the objects and uploads in a folder after the block.
+    """Runs the block, then deletes the objects and uploads in a folder.
 
-    If the block raises an error, errors of the deletion are only logged.
+    If the block raises an error, errors during the deletion are only logged.
     """
     try:
         yield

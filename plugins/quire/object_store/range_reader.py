@@ -1,4 +1,4 @@
-"""Exposes a stored object as a seekable file that reads byte ranges. PyArrow's Parquet reader requires such a file."""
+"""Exposes a stored object as a seekable file that reads byte ranges, as PyArrow's Parquet reader requires."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Adds a checksum to every uploaded body. Retries uploads that were damaged in transit.
 
 The request signature covers the SHA-256 of the body, but not every store verifies that digest: SeaweedFS 4.48 stores
-whatever arrives. However, stores do verify Content-MD5, which S3 has supported since its launch. Over HTTPS, TLS
-already detects damaged bytes.
+whatever arrives. Stores do verify Content-MD5, which S3 has supported since its launch. Over HTTPS, TLS already detects
+damaged bytes.
 """
 
 from __future__ import annotations
@@ -32,6 +32,6 @@ def _add_md5(params: dict[str, Any], **_: object) -> None:
 
 
 def _seconds_until_retry(response: tuple[Any, dict[str, Any]] | None, attempts: int, **_: object) -> float | None:
-    """Returns 0 if the store reports a damaged body. Otherwise returns None, which leaves the decision to botocore."""
+    """Returns 0 if the store reports a damaged body, or None to let botocore decide whether to retry."""
     code = response[1].get("Error", {}).get("Code") if response else None
     return 0.0 if code in _DAMAGED and attempts < MAX_ATTEMPTS else None

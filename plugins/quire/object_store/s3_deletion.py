@@ -1,4 +1,4 @@
-"""Deletes objects in batches, or one object on the condition that it is unchanged."""
+"""Deletes objects in batches, or a single object if it is unchanged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def delete_objects(client: S3Client, bucket: str, keys: Iterable[str]) -> None:
 
 
 def _delete_batch(client: S3Client, bucket: str, keys: Sequence[str]) -> Sequence[str]:
-    """Returns the keys that were not deleted, which are all keys if the store does not support DeleteObjects."""
+    """Returns the keys that were not deleted: all keys if the store does not support DeleteObjects."""
     if len(keys) == 1:
         return keys
     with translate_s3_errors(f"{keys[0]} and {len(keys) - 1} more objects"):

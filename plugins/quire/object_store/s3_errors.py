@@ -50,7 +50,7 @@ def translate_s3_errors(what: str) -> Iterator[None]:
         HTTPClientError,
         IncompleteReadError,
         NoConnectionError,
-    ) as error:  # the connection was refused, timed out or was lost
+    ) as error:  # connection refused, timed out or lost
         raise StoreUnavailableError(f"the object store did not respond to the request for {what}: {error}") from error
     except (CredentialRetrievalError, MetadataRetrievalError) as error:  # the credential provider of a role is busy
         raise StoreUnavailableError(f"no credentials are available for {what}: {error}") from error

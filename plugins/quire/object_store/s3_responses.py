@@ -25,10 +25,10 @@ class Body:
 
 
 def read_body(request: Callable[[], GetObjectOutputTypeDef], key: str, *, max_bytes: int) -> Body:
-    """Sends a request up to ``READ_ATTEMPTS`` times until the body of its response is complete.
+    """Returns the complete body of a response. Sends the request up to ``READ_ATTEMPTS`` times.
 
-    boto3 retries a request only if it fails before the response headers arrive. This function does not retry such a
-    request again after boto3 has used all of its attempts.
+    boto3 retries a request only if it fails before the response headers arrive. If boto3 has used all of its attempts,
+    this function does not send the request again.
 
     Args:
         request: sends the request.
@@ -57,7 +57,7 @@ def read_body(request: Callable[[], GetObjectOutputTypeDef], key: str, *, max_by
 
 
 def _read_bounded(response: GetObjectOutputTypeDef, key: str, max_bytes: int) -> bytes:
-    """Returns the bytes of a body. If they exceed the maximum, closes the connection and raises an IntegrityError."""
+    """Returns the bytes of a body. If the body is too large, closes the connection and raises an IntegrityError."""
     size = response.get("ContentLength")
     if size is None:  # chunked transfer encoding
         data = response["Body"].read(max_bytes + 1)
@@ -70,7 +70,7 @@ def _read_bounded(response: GetObjectOutputTypeDef, key: str, max_bytes: int) ->
 
 
 def read_headers(request: Callable[[], HeadObjectOutputTypeDef], key: str) -> HeadObjectOutputTypeDef:
-    """Sends a request for the headers of an object up to ``READ_ATTEMPTS`` times until they are complete.
+    """Returns the complete headers of an object. Sends the request up to ``READ_ATTEMPTS`` times.
 
     Python's HTTP client accepts truncated headers. This function considers the headers truncated if a required header
     is missing or its value cannot be parsed.

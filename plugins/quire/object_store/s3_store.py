@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef, ResponseMetadataTypeDef
 
-MAX_LINK_LIFETIME = timedelta(days=7)  # limit of SigV4; some servers and other signature versions have none
+MAX_LINK_LIFETIME = timedelta(days=7)  # the limit of SigV4; other signature versions and some servers have no limit
 CONFLICT_ATTEMPTS = 5
 MAX_RETRIES = 7  # boto3 waits up to 50 ms before the first retry, then doubles the limit: about 3 s in total
 
 
 def _response_time(response: ResponseMetadataTypeDef) -> datetime:
-    """Returns the time of a response by the clock of the store, to the second."""
+    """Returns the store's time when it sent a response, to the second."""
     date = response["HTTPHeaders"].get("date")
     return parsedate_to_datetime(date) if date else datetime.now(UTC)
 
@@ -89,7 +89,7 @@ class S3Store(Store):
             aws_access_key_id=settings.access_key,
             aws_secret_access_key=settings.secret_key,
             aws_session_token=settings.session_token,
-            # signatures need a region; servers other than AWS accept any
+            # signatures need a region; servers other than AWS accept any region
             region_name=region or ("us-east-1" if settings.endpoint_url else None),
         )
 
@@ -224,7 +224,7 @@ class S3Store(Store):
         return aborted
 
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
-        """Returns a URL that downloads an object as ``filename``. It expires after ``seconds``, at most 7 days.
+        """Returns a URL that downloads an object as ``filename``. The URL expires after ``seconds``, at most 7 days.
 
         The URL is signed for the host that readers use. If the credentials that sign it expire earlier, so does the
         URL.

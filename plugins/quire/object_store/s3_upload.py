@@ -87,7 +87,7 @@ class S3Upload(Upload):
                     UploadId=self._upload_id,
                     MultipartUpload={"Parts": self._parts},
                 )
-        except NoSuchUploadError:  # an earlier attempt of boto3 may have succeeded, and its response may have been lost
+        except NoSuchUploadError:  # boto3 may have retried a successful attempt whose response was lost
             if not self._is_complete():
                 raise
 

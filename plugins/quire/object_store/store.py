@@ -1,4 +1,4 @@
-"""The interface of an object store. It is implemented for S3, for a local folder and for the memory of a process."""
+"""The object store interface, with implementations for S3, a local folder and process memory."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Store(Protocol):
 
     @abstractmethod
     def age(self, key: str) -> timedelta | None:
-        """Returns the time since an object was written, by the store's clock. None if the object does not exist."""
+        """Returns the age of an object by the store's clock, or None if the object does not exist."""
 
     @abstractmethod
     def put(self, key: str, body: bytes, *, content_type: str = BINARY) -> None:
@@ -163,12 +163,13 @@ class Store(Protocol):
         """
 
     def read_verified(self, key: str, *, sha256: str, size: int) -> bytes:
-        """Returns the bytes of an object after it has verified their SHA-256.
+        """Returns the bytes of an object after verifying their SHA-256.
 
         If the digest does not match, the bytes may have been corrupted in transit and are read again.
 
         Raises:
-            DamagedObjectError: the object is missing or too large, or none of ``READ_ATTEMPTS`` reads matches.
+            DamagedObjectError: the object is missing or too large, or none of ``READ_ATTEMPTS`` reads matches the
+                digest.
         """
         for _ in range(READ_ATTEMPTS):
             try:
@@ -224,7 +225,7 @@ class Store(Protocol):
 
 
 def attachment(filename: str) -> str:
-    """Returns the Content-Disposition header for a download. It includes an ASCII name for old clients (RFC 6266)."""
+    """Returns the Content-Disposition header of a download, including an ASCII name for old clients (RFC 6266)."""
     plain = "".join(letter if letter.isascii() and letter.isprintable() else "_" for letter in filename)
     plain = plain.replace("\\", "_").replace('"', "_").replace("%", "_")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"

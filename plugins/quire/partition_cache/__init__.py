@@ -1,1 +1,1 @@
-"""Caches partitions of a report's rows in the object store. Freshness tokens decide whether they are reusable."""
+"""Caches partitions of a report's rows in the object store. Freshness tokens decide which partitions are reusable."""

@@ -13,7 +13,7 @@ from quire.run_records.stage_records import RunPlan, StagedPartition
 
 
 def partition_folder(report: str, source_digest: str, key: str, token: str) -> str:
-    """Returns the folder of a partition's objects. The key of its commit record is the folder plus ``.json``."""
+    """Returns the folder of a partition's objects. The key of the commit record is the folder plus ``.json``."""
     return f"partitions/{report}/{source_digest}/{key}/{token}"
 
 
@@ -60,7 +60,7 @@ def evict_damaged_rows(store: Store, object_key: str, error: DamagedObjectError)
 def find_cached_partitions(
     store: Store, folders: Sequence[str], *, with_rows: bool = True
 ) -> list[StagedPartition | None]:
-    """Looks up several partitions concurrently with ``find_cached_partition``."""
+    """Calls ``find_cached_partition`` for each folder, with concurrent lookups."""
     return map_concurrently(lambda folder: find_cached_partition(store, folder, with_rows=with_rows), folders)
 
 

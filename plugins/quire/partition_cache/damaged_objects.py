@@ -16,7 +16,7 @@ Outcome = TypeVar("Outcome")
 
 
 def retry_on_damage(work: Callable[[], Outcome]) -> Outcome:
-    """Calls ``work``. Repeats the call if it reads a damaged object, which the reader evicts from the cache.
+    """Calls ``work``, and repeats the call if it reads a damaged object.
 
     Raises:
         IntegrityError: every attempt read a damaged object.

@@ -72,8 +72,8 @@ def freshness_token_reader(
     """Returns a function that reads the freshness token of one partition in the snapshot of the transaction.
 
     Tokens from the change log are read in batches that double in size. The first batch is small, because the snapshot
-    may expire before the last partition is read. A probe reads the rows of a partition, so it runs only when its token
-    is needed.
+    may expire before the last partition is read. A probe reads the rows of a partition, so it runs only when the token
+    of that partition is needed.
 
     Args:
         definition: the report.
@@ -105,7 +105,7 @@ def freshness_token_reader(
 
 
 def detects_changes(definition: ReportDefinition) -> bool:
-    """Returns whether freshness tokens detect changed rows. With ``freshness: always``, they do not."""
+    """Returns whether freshness tokens detect changed rows, which they do not with ``freshness: always``."""
     return definition.source.freshness != "always"
 
 
@@ -127,7 +127,7 @@ def ensure_tables_tracked(
 
 
 def ensure_consistent_read(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
-    """Checks that the rows match the freshness token of their partition. Call it after the rows are read.
+    """Checks after a read that the rows match the freshness token of their partition.
 
     Raises:
         SourceUnavailableError: a tracked table was truncated or rewritten after the token was read, but before the rows
@@ -162,7 +162,7 @@ def _probe(
     transaction: SourceTransaction,
     probe_column: str,
 ) -> dict[int, tuple[Any, ...]]:
-    """Reads the row count and a column's value count and sum for each partition (numbered from 1) in one query."""
+    """Returns the row count, and the value count and sum of a column, for each partition (numbered from 1)."""
     complete_range = DatePartition(
         key="all", start=partitions[0].start, stop=partitions[-1].stop, timezone=partitions[0].timezone
     )

@@ -18,7 +18,7 @@ BATCH_BYTES = 4 * 1024 * 1024
 
 
 def read_rows(store: Store, slices: Sequence[RowSlice], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yields the rows of the slices in order. Decodes them on demand, with one row group in memory at a time.
+    """Yields the rows of the slices in order. Decodes rows on demand, with one row group in memory at a time.
 
     A batch has at most ``BATCH_ROWS`` rows and about ``BATCH_BYTES`` bytes, estimated from the encoded size of its
     columns. Uneven or repetitive rows can make a batch larger, but never larger than its row group. Writers split
@@ -63,7 +63,7 @@ def _read_slice(store: Store, part: RowSlice, names: Sequence[str]) -> Iterator[
 
 
 def open_rows(store: Store, part: RowSlice | StagedPartition) -> pq.ParquetFile:
-    """Opens the rows of a partition. Every read verifies checksums, even a read of the footer or of page headers.
+    """Opens the rows of a partition. Every read verifies checksums, including reads of the footer and page headers.
 
     Raises:
         DamagedObjectError: the object is missing or damaged.
@@ -95,8 +95,8 @@ def evict_on_damage(store: Store, object_key: str) -> Iterator[None]:
 def _is_damage(error: Exception) -> bool:
     """Returns whether an error means that PyArrow failed to decode bytes.
 
-    In this case, PyArrow raises ArrowInvalid or a plain OSError without an errno. OSErrors from the operating system
-    have an errno or belong to a subclass.
+    PyArrow reports damaged bytes as ArrowInvalid or as a plain OSError without an errno. OSErrors from the operating
+    system have an errno or belong to a subclass.
     """
     return isinstance(error, pa.ArrowInvalid) or (type(error) is OSError and error.errno is None)
 

@@ -1,4 +1,4 @@
-"""Computes the source digest. It identifies everything except the data that determines the rows of a query."""
+"""Computes the source digest, which covers everything that determines the rows of a query except the data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quire.report.request import RunRequest
 from quire.run_records.serialization import digest
 from quire.run_records.stage_records import SourceColumn
 
-EXTRACTOR = 2  # increment it if the stored form of rows changes; this invalidates all cached partitions
+EXTRACTOR = 2  # increment to invalidate all cached partitions when the stored form of rows changes
 
 
 def read_source_digest(

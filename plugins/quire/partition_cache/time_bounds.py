@@ -46,8 +46,7 @@ def row_time_bounds(
 ) -> tuple[date, date] | None:
     """Returns the earliest and the latest time of the rows, as dates or datetimes; None if there are no rows.
 
-    If a slice contains all rows of its partition, uses the statistics of the partition. Otherwise reads the time
-    column.
+    Uses the statistics of a partition if a slice contains all of its rows; otherwise reads the time column.
 
     Args:
         slices: the rows.

@@ -51,7 +51,7 @@ class Caller:
     Args:
         user: the user that the auth manager authenticated.
         api: client for Airflow's API that acts on behalf of this user.
-        is_program: whether the client itself sent a credential; otherwise, its browser added the session cookie.
+        is_program: whether the request has its own credential, rather than a session cookie that the browser added.
         authorizer: decides what the user may do with the DAG of a report.
     """
 
@@ -176,7 +176,10 @@ def _authorize(report: str, caller: Caller, method: Any, entity: DagAccessEntity
 
 
 def _definition_error(report: str, caller: Caller, error: DefinitionError) -> HTTPException:
-    """Returns the error response for a report without a valid definition. Only users who may edit it see details."""
+    """Returns the error response for a report without a valid definition.
+
+    The response includes the details only for users who may edit the report.
+    """
     exists = any(path.stem == report for path in (include_folder() / "reports").glob("*.y*ml"))
     if not exists:
         return HTTPException(status.HTTP_404_NOT_FOUND, f"There is no report {report}.")

@@ -1,4 +1,4 @@
-"""The Airflow plugin. It mounts the portal and the webhooks, but loads them only on the first request."""
+"""The Airflow plugin, which mounts the portal and the webhooks but loads them only on the first request."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def get_report(access: ReadAccessDep, base: BaseDep) -> ReportView:
 async def post_estimate(
     access: EstimateAccessDep, resources: ResourcesDep, store: StoreDep, body: ReportRequestBody
 ) -> EstimateView:
-    """Estimates a report. The rows of cached partitions are exact; PostgreSQL's planner estimates all other rows."""
+    """Estimates a report. Row counts of cached partitions are exact; PostgreSQL's planner estimates all other rows."""
     report_request = await validate_request(access, resources, **body.model_dump())
     return await estimate_request(access, report_request, resources=resources, store=store)
 
@@ -138,7 +138,7 @@ async def post_cancel(
 
 
 async def cancel(access: ReportAccess, run_id: str, background: BackgroundTasks, *, resources: PortalResources) -> None:
-    """Cancels an active run. Releases its lease after the response, because killed tasks cannot release it."""
+    """Cancels an active run. The lease is released after the response, because killed tasks cannot release it."""
     caller, report = access.caller, access.definition.name
     run = await caller.api.run(report, run_id)
     if run["state"] in ACTIVE and not is_outcome_final(await caller.api.task_instances(report, run_id)):

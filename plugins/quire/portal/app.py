@@ -1,4 +1,4 @@
-"""The portal app, which serves the pages and the API. It is mounted in Airflow's API server."""
+"""The portal app, which serves the pages and the API from within Airflow's API server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SUPERSEDED_RETRY_AFTER = "2"  # the newer estimate belongs to the same caller
 
 
 def create_app(resources: PortalResources | None = None) -> FastAPI:
-    """Creates the app, with its own resources unless they are given. All of its routes require authentication."""
+    """Creates the app, with new resources unless ``resources`` is given. All routes require authentication."""
     app = FastAPI(
         title="Quire", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
         description="Request reports for any date range and download their workbooks from permanent links.",
@@ -94,7 +94,7 @@ async def _respond_with_error(request: Request, error: Exception) -> Response:
 
 
 async def _respond_with_missing_files(request: Request, error: Exception) -> Response:
-    """Responds that files are missing. On the page, authorized users get a button to create the report again."""
+    """Responds that files are missing. The page offers authorized users a button to create the report again."""
     assert isinstance(error, downloads.FilesMissingError)  # noqa: S101 - registered for this class only
     if not _accepts_html(request):
         return JSONResponse({"detail": str(error)}, status.HTTP_410_GONE)

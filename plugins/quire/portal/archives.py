@@ -1,8 +1,8 @@
 """Streams a zip of a run's files. The size of the zip is known before its first byte is sent.
 
-The response has a ``Content-Length`` header, so that an error does not go unnoticed. If a streamed response fails,
-middleware such as Starlette's ``BaseHTTPMiddleware`` ends it as if it were complete. With the header, the server
-detects the missing bytes and closes the connection, and the client reports an error.
+The response has a ``Content-Length`` header, so that errors do not go unnoticed. If a streamed response fails,
+middleware such as Starlette's ``BaseHTTPMiddleware`` ends the response as if it were complete. Because of the header,
+the server then detects the missing bytes and closes the connection, and the client reports an error.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class StoredBlocks:
         self._rest = b""
 
     def compress(self, data: bytes) -> bytes:
-        """Adds data, and returns the blocks that are now full."""
+        """Adds data and returns the blocks that are now full."""
         data = self._rest + data
         full = len(data) // BLOCK_BYTES * BLOCK_BYTES
         self._rest = data[full:]

@@ -27,7 +27,7 @@ def short_timeout_client(settings: StoreSettings) -> S3Client:
 
 
 def limit_store(store: Store, deadline: Deadline) -> Store:
-    """Returns a store that, if it is remote, sends no requests after the deadline."""
+    """Returns a store that sends no requests after the deadline. Local stores are returned unchanged."""
     return DeadlineStore(store, deadline) if isinstance(store, S3Store) else store
 
 

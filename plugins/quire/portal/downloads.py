@@ -1,6 +1,6 @@
 """Serves published files at permanent URLs. Authorizes each request, then redirects it to a new presigned URL.
 
-Before it responds, checks that all files exist, so that readers never see an error page of the object store.
+Checks that all files exist before it responds, so that readers never see the object store's error page.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _archive(access: FileAccess, manifest: Manifest, store: Store, slot: Transfe
 def get_file(
     access: FileAccessDep, run_key: RunKey, name: str, resources: ResourcesDep, store: StoreDep
 ) -> RedirectResponse:
-    """Redirects to the object of the file with this name."""
+    """Redirects to the stored object of a file."""
     manifest = _manifest(access, run_key, resources, store)
     file = next((file for file in manifest.files if file.name == name), None)
     if file is None:
@@ -140,7 +140,7 @@ def _is_any_missing(files: Sequence[RenderedFile], store: Store) -> bool:
 
 
 def _link_seconds(report: str) -> int:
-    """Returns the lifetime of links. An invalid definition has the default lifetime, so that files stay available."""
+    """Returns the lifetime of links. If the definition is invalid, the default lifetime keeps files available."""
     try:
         delivery = find_definition(include_folder(), report).delivery
     except DefinitionError:

@@ -108,7 +108,7 @@ def _explain(error: Exception) -> tuple[int, str]:
 
 
 def _explain_validation(validation_errors: Sequence[Mapping[str, Any]]) -> tuple[int, str]:
-    """Returns the HTTP status and the message for the first validation error. An invalid path is a 404."""
+    """Returns the HTTP status and the message for the first validation error. An invalid path results in a 404."""
     first = validation_errors[0]
     source, *path = first["loc"]
     if source == "path":

@@ -49,7 +49,7 @@ def estimate(
 
 
 def _limit_session(session: SourceSession, deadline: Deadline) -> SourceSession:
-    """Returns a session that ends at the deadline. PostgreSQL cancels its statements ``GRACE_SECONDS`` later."""
+    """Returns a session that ends at the deadline; ``GRACE_SECONDS`` later, PostgreSQL cancels its statements."""
     seconds = math.ceil(deadline.remaining) + GRACE_SECONDS
     url = with_defaults(session.url, connect_timeout=str(seconds))
     timeout = min(timedelta(seconds=seconds), session.timeout)
@@ -77,7 +77,7 @@ def _estimate_partitions(report_request: ReportRequest, planned: PlannedRun, ses
 
 
 def _estimate_range(report_request: ReportRequest, session: SourceSession) -> EstimateView:
-    """Estimates a range without cached partitions, using only the planner."""
+    """Estimates a range with the planner alone, without considering cached partitions."""
     request, definition = report_request.request, report_request.definition
     with _transaction(report_request, session) as transaction:
         rows = round(_plan_rows(report_request, transaction))

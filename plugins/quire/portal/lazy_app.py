@@ -22,7 +22,7 @@ class LazyApp:
     """Delegates to an app that a factory creates.
 
     Args:
-        module: the module of the factory, which the first request imports.
+        module: the module of the factory, imported on the first request.
         function: the name of the factory, which takes no arguments and returns an ASGI app.
     """
 

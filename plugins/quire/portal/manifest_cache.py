@@ -1,4 +1,4 @@
-"""A cache of manifests. Its entries are short-lived, because manifests never change but may be deleted."""
+"""A cache of manifests. Entries are short-lived, because manifests never change but may be deleted."""
 
 from __future__ import annotations
 

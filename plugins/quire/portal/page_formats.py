@@ -41,7 +41,7 @@ def format_date_range(start: date | None, end: date | None) -> str:
 
 
 def format_sentence(text: str) -> str:
-    """Formats a message as a sentence. Adds a final period and, unless the first word is a name, a capital letter."""
+    """Formats a message as a sentence, with a final period and, unless the first word is a name, a capital letter."""
     first_word = text.partition(" ")[0]
     capitalized = text[:1].upper() + text[1:] if first_word.isalpha() else text
     return capitalized if text.endswith((".", "!", "?", "…")) else f"{capitalized}."

@@ -31,7 +31,7 @@ from quire.tables_and_charts.page_tables import SummaryTable, summary_tables
 logger = logging.getLogger(__name__)
 
 MAX_PREPARATIONS = 2  # concurrent preparations per process
-MAX_SECONDS = 10.0  # maximum wait of a page for its summaries
+MAX_SECONDS = 10.0  # maximum time a page waits for its summaries
 MAX_CACHE_BYTES = 16 * 1024 * 1024  # per process
 MAX_CACHE_SECONDS = 60.0  # deleted summaries may remain visible for this long
 NOT_READY = "The summaries are not ready yet. Reload this page in a few seconds."
@@ -110,7 +110,7 @@ class SummaryPreparations:
     def _prepare(
         self, key: Key, definition: ReportDefinition, manifest: Manifest, store: Store, deadline: Deadline
     ) -> Tables:
-        """Returns the tables. Reuses the result of another thread if possible. Runs in a thread of the queue."""
+        """Returns the tables, reusing another thread's result if possible. Runs in a thread of the queue."""
         own = Future[Tables]()
         own.set_running_or_notify_cancel()  # prevents waiting requests from canceling the future
         with self._lock:
@@ -142,7 +142,7 @@ class SummaryPreparations:
 
 
 def _key(definition: ReportDefinition, manifest: Manifest, store: Store) -> Key:
-    """Returns the cache key. It includes everything that determines the tables."""
+    """Returns a cache key that includes everything that determines the tables."""
     definition_digest = digest(definition.model_dump(mode="json"))
     return (store.location, definition.name, manifest.run, manifest.summaries, definition_digest)
 

@@ -1,4 +1,4 @@
-"""The HTML pages. They show the same records that the API returns."""
+"""The HTML pages, which show the same records that the API returns."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """ASGI middleware that limits the size of the body, the URL and the headers of a request.
 
-FastAPI reads and parses a JSON body before it authenticates the caller. Without this limit, an anonymous caller could
-send a body that exhausts the memory.
+FastAPI reads and parses a JSON body before it authenticates the caller. Without this middleware, an anonymous caller
+could exhaust the memory with a large body.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_READ_SECONDS = 15.0
 
 
 class RequestSizeLimits:
-    """Rejects oversized requests. Forwards other requests with their complete body.
+    """Rejects oversized requests, and forwards all other requests with their complete bodies.
 
     Args:
         app: the app to protect.

@@ -1,4 +1,4 @@
-"""The resources of a portal app, which are its connections, queues and caches."""
+"""The resources of a portal app: its connections, queues and caches."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class PortalResources:
     Args:
         open_store: opens the object store.
         open_session: opens a session for a report's source.
-        load_catalog: loads the report definitions of a folder.
+        load_catalog: loads the report definitions in a folder.
         run_lists: limits concurrent reads of run lists.
         single_runs: limits concurrent reads of single runs.
         validations: limits concurrent validations of report requests.

@@ -30,7 +30,7 @@ MAX_CALLS = 3  # concurrent calls for each list; leaves capacity for other users
 MAX_TASK_PAGES = 10
 MAX_CACHED = 10_000  # outcomes of at most about 2 kB each
 NO_ACCESS = {401, 403}  # HTTP statuses that concern the caller rather than a single run
-MAX_CACHE_SECONDS = 300.0  # for this long, callers who have lost access still see outcomes
+MAX_CACHE_SECONDS = 300.0  # callers may see outcomes for this long after they lose access
 
 
 class PublishReturnValue(BaseModel):
@@ -49,7 +49,7 @@ class RunOutcome:
         state: the state of the run.
         returned: the return value of publish, or None if Airflow does not have it.
         cause: the recorded failure reason, if any.
-        kind: the name of the error class that belongs to ``cause``.
+        kind: the class name of the error that ``cause`` describes.
         progress: the progress of an active run.
         is_readable: whether Airflow's records of the run were loaded.
     """
@@ -63,16 +63,16 @@ class RunOutcome:
 
 
 def is_outcome_final(tasks: Iterable[Mapping[str, Any]]) -> bool:
-    """Returns whether all stages of a run have finished. Its notifications may still be pending."""
+    """Returns whether all stages of a run have finished, even if its notifications are still pending."""
     stages = [task for task in tasks if task["task_id"] != NOTIFY]
     return bool(stages) and all(task["state"] in OVER for task in stages)
 
 
 def parse_state(run: Mapping[str, Any]) -> RunState:
-    """Returns the state that Airflow reports for a run. Ignores the states of its tasks."""
+    """Returns the state that Airflow reports for a run, regardless of its tasks."""
     cancelled = CANCELLED.match(run["note"] or "")
     if run["state"] == "failed" and cancelled and cancelled[1] >= (run["start_date"] or "")[:19]:
-        return "cancelled"  # not if the run failed again after a restart
+        return "cancelled"  # the run was not restarted after it was canceled
     return STATES.get(run["state"], "waiting")
 
 
@@ -165,7 +165,7 @@ class RunOutcomes:
         self, report: str, runs: Sequence[Mapping[str, Any]], api: AirflowApi
     ) -> dict[str, list[dict[str, Any]]]:
         """Returns failed tasks and successful publish tasks by run. Omits runs whose tasks may be incomplete."""
-        if len(runs) < 2:  # loading the tasks of a single run separately takes no more calls
+        if len(runs) < 2:  # loading a single run's tasks separately takes no more calls
             return {}
         times = sorted((run["run_after"] for run in runs), key=datetime.fromisoformat)
         tasks: dict[str, list[dict[str, Any]]] = {run["dag_run_id"]: [] for run in runs}

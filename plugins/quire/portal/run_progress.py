@@ -37,7 +37,7 @@ async def load_progress(api: AirflowApi, report: str, run_id: str, tasks: Sequen
 
 
 def _group_sizes(pushed: Any, field: str) -> list[int] | None:
-    """Returns the number of units in each task of a mapped stage. None if the XCom is invalid; users can edit XComs."""
+    """Returns the number of units per task of a mapped stage, or None if the XCom is invalid (users can edit XComs)."""
     if not isinstance(pushed, list):
         return None
     counts = [unverified_count(group, field) for group in pushed]

@@ -70,7 +70,7 @@ class ReportRequest:
 
     @property
     def conf(self) -> dict[str, Any]:
-        """The conf of the Airflow run. The plan stage parses it."""
+        """The conf of the Airflow run, which the plan stage parses."""
         request = self.request
         return {
             "start": request.start.isoformat(),
@@ -132,7 +132,7 @@ async def find_or_start_run(
 ) -> tuple[str, bool]:
     """Returns the ID of the run that serves a request, and whether this call started that run.
 
-    If the newest run for the request is active, that run serves the request. Otherwise, a new run is started. Because
+    If the newest run for the request is active, that run serves the request; otherwise, a new run is started. Because
     run IDs are unique in Airflow, only one of several concurrent callers can start the new run; other callers search
     again. A run must also have the conf of the request, because users who start runs in Airflow can choose any run ID.
 
@@ -181,7 +181,7 @@ async def _ensure_quota(api: AirflowApi, report: str, user: str) -> None:
 
 
 async def _will_publish(api: AirflowApi, report: str, run: Mapping[str, Any]) -> bool:
-    """Returns whether a run may still publish. After its publish task has ended, only notifications remain."""
+    """Returns whether a run may still publish its files. After the publish task, only notifications remain."""
     return run["state"] in ACTIVE and await api.task_state(report, run["dag_run_id"], PUBLISH) not in OVER
 
 
@@ -212,7 +212,7 @@ def _comparable(value: Any) -> Any:
 
 
 def parse_run_conf(definition: ReportDefinition, run: Mapping[str, Any]) -> RunRequest:
-    """Returns the request of an existing run, including scheduled runs. Ignores the current limits of the definition.
+    """Returns the request of an existing run, which may be scheduled. Ignores the definition's current limits.
 
     Raises:
         RangeError, ParameterError: the conf of the run does not match the definition.

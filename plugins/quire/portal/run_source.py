@@ -1,4 +1,4 @@
-"""Reads published runs for a request. Uses the caches of the portal and the threads of a queue."""
+"""Reads published runs for a request, using the portal's caches and a queue's threads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RunSource:
         manifests: the cache of manifests.
         command_line: the cache of command-line runs.
         outcomes: the cache of the outcomes of Airflow runs.
-        in_thread: runs functions that wait for the store, in a thread.
+        in_thread: runs blocking functions of the store in a thread.
     """
 
     store: Store

@@ -101,7 +101,7 @@ async def list_runs(
 
 
 async def _load_command_line_runs(definition: ReportDefinition, source: RunSource) -> tuple[list[CommandLineRun], str]:
-    """Returns the command-line runs and an empty message. Without the store, returns no runs and an error message."""
+    """Returns the command-line runs, or no runs and a message if the store is unavailable."""
     try:
         return await source.in_thread(source.command_line_runs, definition.name), ""
     except (StoreRefusedError, StoreUnavailableError) as error:
@@ -117,7 +117,7 @@ async def show_run(
     source: RunSource,
     base: str,
 ) -> tuple[RunDetails, Manifest | None]:
-    """Returns a run, and its manifest if the run is published. Omits details of the run that cannot be loaded.
+    """Returns a run, and its manifest if the run is published. Omits details that cannot be loaded.
 
     Raises:
         NotFoundError: the run does not exist.
@@ -214,7 +214,7 @@ async def _details(
     if outcome.state == "done":
         manifest, published = await source.in_thread(_published, definition, outcome.returned, source, base)
         fields |= published
-        fields["error"] = published.get("error")  # replaces the error if the current definition rejects the request
+        fields["error"] = published.get("error")  # clears the error of a request that the current definition rejects
     elif outcome.state == "failed":
         fields["error"] = outcome.cause or fields.get("error") or NO_REASON
         explanation = explain_failure(outcome.kind, fields["error"], contact=contact_text(definition.owner))

@@ -40,7 +40,7 @@ class BrokenReportView(View):
 
 
 class PresetView(View):
-    """A common date range. It includes both its first and its last day."""
+    """A common date range, including its first and last day."""
 
     title: str
     start: date
@@ -111,7 +111,7 @@ class EstimateView(View):
     bytes: int = Field(description="Approximate size of all files.")
     partitions: int
     stored: int = Field(description="Number of cached partitions.")
-    is_exact: bool = Field(description="Whether all rows were counted. Otherwise, the planner estimated some.")
+    is_exact: bool = Field(description="Whether the number of rows is exact rather than an estimate.")
 
 
 class ProgressView(View):
@@ -126,14 +126,14 @@ class ProgressView(View):
 
     @property
     def share(self) -> float:
-        """The completed fraction, from 0 to 1. Reading and writing each account for half of it."""
+        """The completed fraction, from 0 to 1. Reading and writing each count for half."""
         read = self.partitions_done / self.partitions if self.partitions else 0.0
         written = (self.files_done / self.files if self.files else 1.0) if self.files is not None else 0.0
         return (read + written) / 2
 
 
 class FileView(View):
-    """A file of a run. Its permanent URL checks access and redirects to a new presigned URL."""
+    """A file of a run. The permanent URL checks access and redirects to a new presigned URL."""
 
     name: str
     rows: int
@@ -148,7 +148,7 @@ class FileView(View):
 
 
 class StageView(View):
-    """The resource usage of a stage, summed over its tasks. The peak memory is that of the largest task instead."""
+    """The resource usage of a stage, summed over its tasks. The peak memory is the peak of the largest task."""
 
     stage: str
     tasks: int
