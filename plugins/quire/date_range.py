@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from quire.errors import RangeError, short_repr
 
-MAX_PARTITIONS = 20_000  # about 55 years of days; each partition requires a query and an object
+MAX_PARTITIONS = 20_000  # about 55 years of daily partitions; each partition requires a query and an object
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -142,7 +142,7 @@ class DatePartition:
 
     @property
     def last_day(self) -> date:
-        """The last day, which is included."""
+        """The last day of the partition."""
         return self.stop - timedelta(days=1)
 
 

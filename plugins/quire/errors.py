@@ -113,7 +113,7 @@ def _cut(text: str, max_length: int) -> str:
 
 
 class RangeError(UsageError):
-    """A date cannot be parsed, or a date range is empty, too long or outside the calendar."""
+    """A date cannot be parsed, or a date range is empty, too long or outside the years 1 to 9999."""
 
 
 class ParameterError(UsageError):

@@ -53,7 +53,7 @@ FUNCTIONS = COPYING_FUNCTIONS | frozenset(
 # A size in parentheses can follow these types.
 TYPES = frozenset("CHAR CHARACTER DEC DECIMAL FLOAT NUMERIC TEXT TIME VARCHAR".split())
 WORDS_BEFORE_PARENTHESES = WORD_OPERATORS | {"CASE", "DISTINCT", "ELSE", "FOR", "FROM", "THEN"}
-# Types that hold several values, and functions that return the current time, which a stored summary would keep.
+# Types that hold several values, and functions that return the current time, which would be stale in a summary.
 OTHER_WORDS = frozenset(
     "ARRAY ENUM LIST MAP ROW STRUCT CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP LOCALTIME LOCALTIMESTAMP".split()
 )
@@ -89,7 +89,7 @@ def ensure_expression(expression: str) -> None:
     """Checks that an expression contains no query, no table function and no syntax that could hide one of them.
 
     Raises:
-        DefinitionError: the expression contains one of these, too many operators, or too many copied operands.
+        DefinitionError: the expression contains one of these, has too many operators, or copies too many operands.
     """
     for violation in _violations(expression):
         raise DefinitionError(f"{expression!r} contains {violation}")
@@ -140,11 +140,11 @@ def _call_violations(name: str) -> Iterator[str]:
 def _list_violations(text: str) -> Iterator[str]:
     is_word = text[:1].isalpha() or text[:1] == "_"
     if (is_word and not LISTED_WORD.fullmatch(text.upper())) or text[:1] in ("(", '"'):
-        yield f"{text} in an IN list, which may contain only numbers and strings: use OR, or compute it in source.sql"
+        yield f"{text} in an IN list, which can contain only numbers and strings: use OR, or compute it in source.sql"
 
 
 def _word_violations(text: str, following: str, *, before: str, functions: list[str]) -> Iterator[str]:
-    word = text.upper()  # as in Polars: a long s becomes S
+    word = text.upper()  # like Polars, Python converts a long s to S
     if following[:1] in ("'", '"') or following in ("&'", '&"'):
         yield f"{text} directly before a quote: put a space before the quote"
     if word in OTHER_WORDS:
@@ -152,7 +152,7 @@ def _word_violations(text: str, following: str, *, before: str, functions: list[
     is_query = word in QUERY_WORDS or (word in QUERY_STARTS and before == "(")
     if is_query or (word == "FROM" and not _is_from_of_function(before, functions)):
         yield (
-            f"{word}: an expression may use only the columns of a row. Read other data in source.sql; "
+            f"{word}: an expression can use only the columns of a row. Read other data in source.sql; "
             "put a column with this name in double quotes"
         )
 

@@ -21,7 +21,7 @@ ENDS_OF_OPERAND = frozenset({"AND", "OR", "XOR", ",", "WHEN", "THEN", "ELSE"})
 
 @dataclass(slots=True)
 class _Group:
-    """The state of an open parenthesis or CASE. Levels count how deeply words that copy their operands are nested."""
+    """The state of an open parenthesis or CASE. Its levels count nested words that copy their operands."""
 
     opened_by: str = ""
     level: int = 0  # level of the current operand

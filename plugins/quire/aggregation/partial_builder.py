@@ -1,4 +1,4 @@
-"""Computes partial summaries while Quire stores the rows, so that it does not have to read the stored object again."""
+"""Computes partial summaries while Quire stores the rows, so that Quire does not read the stored object again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stores partial summaries, each the contribution of one partition to a summary, next to the partition's rows.
+"""Stores partial summaries next to the rows of their partition. A partial summary is a summary of one partition.
 
 Their key contains the key of the rows' object and a digest of the measures, so they stay valid as long as the rows do.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MERGEABLE = ("count", "sum", "mean", "min", "max")
-MEASURER = 2  # increment this if the same rows would produce different partial summaries than before
+MEASURER = 2  # increment this number if a change makes the same rows produce different partial summaries
 
 
 def mergeable_summaries(definition: ReportDefinition) -> tuple[Summary, ...]:
@@ -35,7 +35,7 @@ def mergeable_summaries(definition: ReportDefinition) -> tuple[Summary, ...]:
 
 
 def needs_rows(definition: ReportDefinition) -> bool:
-    """Returns whether a run reads the rows of cached partitions, for workbooks or for summaries without partials."""
+    """Returns whether a run reads cached rows, either for workbooks or for summaries that cannot be merged."""
     return definition.workbook.detail or len(mergeable_summaries(definition)) < len(definition.summaries)
 
 
@@ -95,7 +95,7 @@ def _compute(
     from quire.aggregation.measures import partial_groups
     from quire.aggregation.parquet_scan import collect_all, scan_rows
 
-    rows = scan_rows(plan.columns, [partition], store).cache()  # one pass for all summaries
+    rows = scan_rows(plan.columns, [partition], store).cache()  # all summaries share one pass
     queries = [
         partial_groups(rows, summary, plan.columns, timezone=definition.timezone)
         for summary in mergeable_summaries(definition)

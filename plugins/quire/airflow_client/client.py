@@ -81,7 +81,7 @@ class AirflowApi:
 
     async def runs_named(self, dag_id: str, prefix: str) -> list[dict[str, Any]]:
         """Returns the newest runs of a DAG whose IDs begin with ``prefix``."""
-        # Airflow strips trailing punctuation from a prefix, so it may also return other runs.
+        # Airflow strips trailing punctuation from a prefix, so the response can contain other runs.
         page = await self._call(
             "GET", _runs_path(dag_id), run_id_prefix_pattern=prefix, limit=PAGE_SIZE, order_by=NEWEST_FIRST
         )
@@ -89,8 +89,8 @@ class AirflowApi:
 
     async def active_runs(self, dag_id: str, *, user: str, prefix: str) -> list[dict[str, Any]]:
         """Returns a user's active runs whose IDs begin with ``prefix``. ``~`` as the DAG ID includes every DAG."""
-        # Airflow matches user names by prefix, so it may also return other users' runs. Reading only the first page
-        # could miss some of this user's runs.
+        # Airflow matches user names by prefix, so the response can contain other users' runs. The user's own runs can
+        # therefore be on any page.
         runs = await self._all(
             f"/dags/{dag_id}/dagRuns", "dag_runs", state=["queued", "running"], run_id_prefix_pattern=prefix,
             triggering_user_name_prefix_pattern=user, order_by=["id"],
@@ -142,7 +142,7 @@ class AirflowApi:
         Args:
             dag_id: the DAG of the runs.
             state: the state of the task instances.
-            task_id: limits the list to this task; None includes every task.
+            task_id: limits the list to this task. None includes every task.
             first: the ``run_after`` of the earliest run.
             last: the ``run_after`` of the latest run.
             pages: the maximum number of pages to read.

@@ -28,7 +28,7 @@ def connection_address(connection_id: str) -> str:
     """Returns the libpq URL of a PostgreSQL connection.
 
     Raises:
-        SettingsError: the connection does not exist, or is not a PostgreSQL connection.
+        SettingsError: the connection does not exist or is not a PostgreSQL connection.
     """
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
@@ -68,7 +68,7 @@ def open_session(definition: ReportDefinition) -> SourceSession:
     """Returns a session for the report's source. PostgresHook builds the connection URL.
 
     Raises:
-        SettingsError: the connection does not exist, or is not a PostgreSQL connection.
+        SettingsError: the connection does not exist or is not a PostgreSQL connection.
     """
     from quire.postgres import SourceSession
 

@@ -36,7 +36,7 @@ from quire.settings import include_folder
 
 logger = logging.getLogger(__name__)
 
-MAX_FILE_NAME_LENGTH = 200  # maximum in the ID of a broken DAG; Airflow allows IDs of 250 characters
+MAX_FILE_NAME_LENGTH = 200  # characters of the file name in a broken DAG's ID; Airflow allows IDs of 250 characters
 EARLIEST_BACKFILL = datetime(1970, 1, 1, tzinfo=UTC)
 TASK_DEFAULTS: dict[str, Any] = {
     "on_failure_callback": [push_failure, release_lease_of],
@@ -162,7 +162,7 @@ def _dag(definition: ReportDefinition, dag_id: str, title: str, schedule: str | 
 
 
 def build_broken_dag(name: str, error: DefinitionError) -> DAG:
-    """Returns a DAG with a single task that fails with the error in the report's files."""
+    """Returns a DAG with a single task, which fails with the error that the report's files contain."""
     with DAG(
         dag_id=_broken_dag_id(name),
         description=str(error),

@@ -4,8 +4,8 @@ The task runs after all stages have ended, whether or not they succeeded, so eac
 can read the result of publish or the reason for a failure. Its log lists the recipients that could not be notified.
 
 The task fails if and only if the report failed. As the last task of the DAG, it determines the state of the run. If a
-user clears failed tasks, Airflow also clears this task. The task is not a teardown, because Airflow runs teardowns even
-if a user marks a run as failed, and would then mark the run as successful because all other tasks were skipped.
+user clears failed tasks, Airflow also clears this task. The task is not a teardown: Airflow runs teardowns even if a
+user marks a run as failed. It would then mark the run as successful, because all other tasks were skipped.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def notify_when_ended(
     @own_task(
         task_id=NOTIFY,
         trigger_rule=TriggerRule.ALL_DONE,
-        retries=1,  # the worker can die
+        retries=1,  # repeats the task if its worker dies
         execution_timeout=timedelta(minutes=15),
         on_failure_callback=None,  # a failure of this task is not the reason why the report failed
         on_retry_callback=None,

@@ -154,6 +154,6 @@ def _is_accepted(name: str) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """Returns an error's message, with the error's type if the message alone is not clear, as for a SystemExit."""
+    """Returns an error's message, preceded by its type if the message alone is unclear, as for a SystemExit."""
     text = first_line(error)
     return text if text and isinstance(error, Exception) else f"{type(error).__name__}: {text}".rstrip(": ")

@@ -1,4 +1,4 @@
-"""Adds links to the portal's run pages to Airflow's own pages, and records why a task failed."""
+"""Adds a link to the portal's run page on Airflow's pages, and records why a task failed."""
 
 from __future__ import annotations
 

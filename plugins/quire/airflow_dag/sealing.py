@@ -128,7 +128,7 @@ class Sealer:
 
 
 def changed_xcom(purpose: str) -> IntegrityError:
-    """Returns the error for an XCom whose value is not the one that its task wrote."""
+    """Returns the error for an XCom whose value differs from the value that its task wrote."""
     return IntegrityError(f"an XCom of this run ({purpose}) is not what its task wrote: start the run again")
 
 

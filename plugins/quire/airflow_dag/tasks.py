@@ -192,15 +192,15 @@ def publish_task(
 ) -> Any:
     """Returns the publish task, which updates the report's asset and returns the files.
 
-    If publish or an earlier task reads a damaged object, publish repeats all stages in its own process. When it repeats
-    them, undamaged partitions are cache hits and damaged partitions are cache misses.
+    If publish or an earlier task reads a damaged object, publish repeats all stages in its own process. In the repeated
+    stages, undamaged partitions are cache hits and damaged partitions are cache misses.
     """
     asset = report_asset(definition)
 
     @own_task(
         task_id=PUBLISH,
         execution_timeout=timedelta(hours=6),  # including a repeated run
-        trigger_rule=TriggerRule.NONE_FAILED,  # aggregate and render are skipped if the run is published
+        trigger_rule=TriggerRule.NONE_FAILED,  # Airflow skips aggregate and render if the run is published
         outlets=[asset],
         **placement(definition, "publish"),
     )

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PLAN, CACHED, RUN, USAGE, DAMAGE, PUBLISHED = "plan", "cached", "run", "usage", "damage", "published"
-STORE_SUFFIX = "__store"  # ends the ID of a DAG that stores partitions ahead of time
+STORE_SUFFIX = "__store"  # suffix of the IDs of DAGs that store partitions ahead of time
 PUBLISH: StageName = "publish"
 UNREACHED = "unreached"  # one sentence for each recipient that notify could not reach
 PARTITION_GROUPS, PARTITIONS, SUMMARIES = "groups of partitions", "partitions", "summaries"  # purposes of return values
@@ -120,8 +120,8 @@ class Handover:
 
         Raises:
             DefinitionError: the definition has changed since the plan was sealed.
-            IntegrityError: no task of this run sealed the plan. The other methods raise this error for their own
-            records.
+            IntegrityError: no task of this run sealed the plan. The other methods also raise this error for unsealed
+                records.
         """
         return self._open_plan(pushed)
 

@@ -16,7 +16,7 @@ from quire.runs.file_names import is_summary
 
 
 def run_json(outcome: PipelineResult, definition: ReportDefinition, store: Store) -> dict[str, Any]:
-    """Returns the output of ``quire run --json``. The links are valid for the definition's ``link_ttl`` from now."""
+    """Returns the output of ``quire run --json``. Its links are valid for the definition's ``link_ttl``."""
     manifest = outcome.published.manifest
     return {
         "report": manifest.report,
@@ -61,7 +61,7 @@ def print_json(outcome: PipelineResult, definition: ReportDefinition, store: Sto
 
 
 def print_files(outcome: PipelineResult, definition: ReportDefinition, store: Store) -> None:
-    """Prints the run's files, each with its link on a separate line, so that the link is easy to copy."""
+    """Prints the run's files. Each link is on a separate line, so that it is easy to copy."""
     manifest = outcome.published.manifest
     duration = format_duration(outcome.seconds["total"])
     status = "already published" if outcome.published.already_published else f"took {duration}"

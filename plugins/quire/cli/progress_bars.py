@@ -10,7 +10,7 @@ from quire.pipeline import StageProgress
 
 @contextmanager
 def show_progress(title: str) -> Iterator[StageProgress]:
-    """Yields a callback that draws the pipeline's progress on standard error if standard error is a terminal."""
+    """Yields a callback for the pipeline's progress. On a terminal, the callback draws bars on standard error."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -47,7 +47,7 @@ def write_csv(
 
 
 def _split(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Halves a batch repeatedly until each piece has at most ``MAX_BATCH_BYTES`` or a single row."""
+    """Halves a batch repeatedly until each piece has at most ``MAX_BATCH_BYTES`` bytes or a single row."""
     if batch.num_rows > 1 and batch.nbytes > MAX_BATCH_BYTES:
         middle = batch.num_rows // 2
         yield from _split(batch.slice(0, middle))

@@ -28,8 +28,8 @@ def cut_row_groups(
     Args:
         batches: record batches with the schema ``schema``.
         schema: the schema of the file.
-        max_rows: the number of rows in a row group, unless it is the last one or reaches ``max_bytes`` first.
-        max_bytes: the size of the Arrow data at which a row group ends.
+        max_rows: the number of rows in a row group, unless the group is the last one or reaches ``max_bytes`` first.
+        max_bytes: the size of the Arrow data, in bytes, at which a row group ends.
     """
     pieces: list[pa.RecordBatch] = []
     rows = size = 0
@@ -65,8 +65,8 @@ def write_row_groups(
         sink: a writable file.
         statistics: the columns for which each row group records the minimum and maximum, or True for all columns.
         pack: whether to write decimals as integers, to write integers and times as bit-packed differences, and to add
-            page checksums. Packed files can be written 17% faster and read in half the time (measured on lineitem), but
-            some programs cannot read them.
+            page checksums. Writing a packed file is 17% faster and reading it takes half the time (measured on
+            lineitem), but some programs cannot read packed files.
     """
     remaining = iter(row_groups)
     first = next(remaining, None)

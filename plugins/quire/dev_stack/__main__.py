@@ -21,7 +21,7 @@ def main(arguments: list[str], *, folder: Path = CLONE / ".quire", out: Path = C
 
     Args:
         arguments: ``up``, ``down`` or ``demo``.
-        folder: the folder of the stack's data, logs and secrets.
+        folder: the folder for the stack's data, logs and secrets.
         out: the folder for the demo's files.
     """
     commands = {"up": lambda: _up(folder), "down": lambda: _down(folder), "demo": lambda: _demo(folder, out)}

@@ -41,7 +41,7 @@ class AirflowServer:
     """An Airflow that has its home in ``folder`` and listens on loopback.
 
     Args:
-        folder: AIRFLOW_HOME, which also contains the logs and process records. Created if it does not exist.
+        folder: AIRFLOW_HOME, which also contains the logs and process records. ``start`` creates a missing folder.
         database_url: the libpq URL of the metadata database.
         secrets: the ``password`` of the user admin, the ``fernet_key`` and the ``jwt_secret``.
         environment: additional variables for every component, such as connections.
@@ -156,7 +156,7 @@ class AirflowServer:
             server.send_stop_signal()
         for server in self._servers[1:]:
             server.wait_until_stopped(seconds=15)
-        self._api.stop(seconds=10)  # must stop last, because tasks report their final state to it
+        self._api.stop(seconds=10)  # stops last, because tasks report their final state to it
 
     def client(self, *, seconds: float = 30) -> httpx.Client:
         """Returns a client for the REST API that is signed in as admin.

@@ -34,7 +34,7 @@ def run_demo(stack: LocalStack, out: Path, *, say: Callable[[str], None]) -> Non
 
     Args:
         stack: a running stack.
-        out: the folder for the files. Created if it does not exist.
+        out: the folder for the files, which this function creates if necessary.
         say: a function that prints a line for the user.
 
     Raises:
@@ -76,7 +76,7 @@ def _wait_for_run(stack: LocalStack, client: httpx.Client, run_id: str, show: Ca
 
 @contextmanager
 def _progress(say: Callable[[str], None]) -> Iterator[Callable[[str, int, int], None]]:
-    """Shows the progress of each stage as a bar on a terminal. Otherwise, prints one line for each finished stage."""
+    """Shows each stage's progress: as a bar on a terminal, otherwise as one line when the stage has finished."""
     console = Console(stderr=True)
     if not console.is_terminal:
         finished: set[str] = set()

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from quire.dev_stack.ports import LOOPBACK
 
-# Prefixes of settings of another Airflow, PostgreSQL, S3 or SeaweedFS. They do not match AIRFLOW_CONN_… and
-# AIRFLOW_VAR_…, because a report can use additional connections.
+# Prefixes of variables that configure another Airflow, PostgreSQL, S3 or SeaweedFS. AIRFLOW_CONN_… and AIRFLOW_VAR_…
+# are not among them, because a report can use additional connections.
 FOREIGN = ("AIRFLOW__", "AIRFLOW_CONFIG", "AIRFLOW_HOME", "PG", "AWS_", "WEED_")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
-DIRECT = ("no_proxy", "NO_PROXY")  # some programs read one, some the other
+DIRECT = ("no_proxy", "NO_PROXY")  # programs differ in which of the two they read
 
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -25,17 +25,17 @@ from quire.report.sql_literal import CLIENT_ENCODING
 DEFAULT_PORT = 5432
 ADMIN = "postgres"
 START_TIMEOUT = 60
-FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")  # only for data that is disposable
+FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")  # only for disposable data
 
 
 class PostgresServer:
     """A PostgreSQL cluster in ``folder`` that listens on loopback.
 
     Args:
-        folder: contains the data, the log and the process record. Created if it does not exist.
+        folder: the folder for the data, the log and the process record. ``start`` creates a missing folder.
         password: the password of the superuser ``postgres``.
         port: the server's port. The default is any free port.
-        fast: whether to trade durability for speed, which is suitable for tests.
+        fast: whether to trade durability for speed. This option is for tests.
     """
 
     def __init__(self, folder: Path, *, password: str, port: int | None = None, fast: bool = False) -> None:

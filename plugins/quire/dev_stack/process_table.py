@@ -19,7 +19,7 @@ BOOT = PROC / "sys" / "kernel" / "random" / "boot_id"
 
 
 def start_time(pid: int) -> str | None:
-    """Returns a string that distinguishes a process from others with the same pid. Returns None if it has exited."""
+    """Returns a string that distinguishes a process from others with the same pid, or None after its exit."""
     if not HAS_PROC:
         return _run_ps("-o", "lstart=", "-p", str(pid)).strip() or None
     fields = _stat(pid)
@@ -39,7 +39,7 @@ def session_members(leader: int) -> list[int]:
 
 
 def work_in(pids: Iterable[int], folder: Path) -> bool:
-    """Returns whether a process has ``folder`` as its working directory. Always returns False without /proc."""
+    """Returns whether a process has ``folder`` as its working directory. Returns False on systems without /proc."""
     return any(_working_folder(pid) == str(folder.resolve()) for pid in pids)
 
 
@@ -56,7 +56,7 @@ def reap(pid: int) -> None:
     """Reaps a child process if it has exited."""
     try:
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # the process is not a child of this process
+    except ChildProcessError:  # ``pid`` is not a child of this process
         return
 
 
