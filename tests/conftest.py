@@ -21,9 +21,9 @@ from tests.faults.counts import pytest_terminal_summary  # noqa: F401 - a hook
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> None:
-    """Marks a test ``server``, and allows it to start servers and desktop programs.
+    """Marks a test as ``server``, and allows it to start servers and desktop programs.
 
-    Every fixture or test that starts one must use this fixture.
+    Every fixture or test that starts a server or a desktop program must use this fixture.
     """
     if request.config.getoption("--fast"):
         pytest.fail(REASON, pytrace=False)
@@ -42,7 +42,7 @@ def postgres_server(servers: None, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def fresh_database(postgres_server: PostgresServer) -> Iterator[str]:
-    """The URL with which the owner connects to an empty database."""
+    """The owner's URL for an empty database."""
     name = f"test_{uuid.uuid4().hex}"
     postgres_server.create_database(name)
     yield postgres_server.url(name)
@@ -51,7 +51,7 @@ def fresh_database(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def flights_owner_url(postgres_server: PostgresServer) -> str:
-    """The URL with which the owner connects to a database with the flights of 2013."""
+    """The owner's URL for a database with the flights of 2013."""
     postgres_server.create_database("flights")
     url = postgres_server.url("flights")
     load_flights(url, reader_password="reader")
@@ -60,7 +60,7 @@ def flights_owner_url(postgres_server: PostgresServer) -> str:
 
 @pytest.fixture(scope="session")
 def flights_url(postgres_server: PostgresServer, flights_owner_url: str) -> str:
-    """The URL with which a role that can only read connects to the flights."""
+    """The URL for a role that can only read the flights."""
     return postgres_server.url("flights", user=READER, password="reader")
 
 
@@ -77,7 +77,7 @@ def s3_server(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="session")
 def s3_session(s3_server: S3Server) -> boto3.session.Session:
-    """A shared boto3 session, because loading the S3 service description takes 0.15 s of CPU time."""
+    """A boto3 session that tests share, because loading the S3 service description takes 0.15 s of CPU time."""
     settings = s3_server.store().settings
     return boto3.session.Session(
         aws_access_key_id=settings.access_key,
@@ -130,7 +130,7 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Configures a fast run; also, Ctrl-C interrupts tests even if the shell ignores it in background jobs."""
+    """Configures a fast run, and makes Ctrl-C interrupt tests even if the shell ignores it in background jobs."""
     if config.getoption("--fast"):
         begin_fast_run()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

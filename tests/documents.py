@@ -23,7 +23,7 @@ class Block:
 
     Args:
         language: the word after the fence.
-        text: the content, dedented by the fence's indentation.
+        text: the content, without the indentation of the fence.
     """
 
     language: str

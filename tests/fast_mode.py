@@ -1,4 +1,4 @@
-"""The fast run (``pytest --fast``): selects tests that need no server, and blocks servers from starting."""
+"""Implements the fast run (``pytest --fast``), which deselects tests that need servers and blocks server starts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def examples(count: int) -> int:
 
 
 def begin_fast_run() -> None:
-    """Configures this process to try fewer examples, and blocks servers from starting."""
+    """Configures this process to try fewer examples and to block server starts."""
     settings.register_profile("fast", max_examples=FAST_EXAMPLES)
     settings.load_profile("fast")
     sys.addaudithook(_refuse_servers)
@@ -43,7 +43,7 @@ def _server_program(command: list[str]) -> str | None:
 
 
 def select_fast_tests(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects the tests that are marked ``server``."""
+    """Deselects the tests that are marked as ``server``."""
     slow = [item for item in items if item.get_closest_marker("server")]
     config.hook.pytest_deselected(items=slow)
     items[:] = [item for item in items if not item.get_closest_marker("server")]

@@ -78,7 +78,7 @@ def attacker_url(server: PostgresServer, database_url: str, *, creates_schemas: 
 
 
 def plant(url: str) -> None:
-    """Plants, for all argument types, functions and operators with every name that Quire uses."""
+    """Plants functions and operators with every name that Quire uses, for all argument types."""
     parts = {"types": _TYPES, "any_type": _ANY_TYPE, "two_types": _TWO_TYPES, "operators": list(_OPERATORS)}
     statement = SQL(_PLANT).format(
         attacker=Literal(ATTACKER),

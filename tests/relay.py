@@ -16,7 +16,8 @@ class Relay:
 
     Args:
         server: the server's address.
-        first_ends_after: the number of bytes from the server after which the first connection is reset; None for never.
+        first_ends_after: the number of forwarded bytes after which the relay resets its connections once; None for
+            never.
     """
 
     def __init__(self, server: tuple[str, int], *, first_ends_after: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Freed memory returns to the kernel, as measured in a separate process because the setting affects a whole process."""
+"""Freed memory returns to the kernel. The test uses a separate process, because the setting affects a whole process."""
 
 from __future__ import annotations
 

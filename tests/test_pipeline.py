@@ -1,4 +1,4 @@
-"""Stages that run in one process: their order, their resource usage, and the cancellation of tasks after a failure."""
+"""Runs the stages in one process: checks order, resource usage, and the cancellation of tasks after a failure."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from tests.regular_expressions import HardText, Use, hard_texts, uses_of
 
 CLONE = Path(__file__).resolve().parents[1]
 SIZE = 100_000
-# In CPU time. For a tenth of the input, linear patterns take 1 to 5 ms, and quadratic patterns 0.05 to 1 s; for all of
-# the input, quadratic patterns take 5 to 100 s.
+# Seconds of CPU time. For a tenth of the input, linear patterns take 1 to 5 ms, and quadratic patterns 0.05 to 1 s; for
+# all of the input, quadratic patterns take 5 to 100 s.
 SLOW_SECONDS, MAX_SECONDS = 0.02, 1.0
 MAX_RATIO = 9  # for four times the input: about 4 if linear, 16 if quadratic
 SOURCES = {
@@ -27,7 +27,7 @@ SOURCES = {
     for path in sorted((CLONE / folder).rglob("*.py"))
 }
 DYNAMIC = {
-    "pattern": "[0-9]+",  # the parameter of _matching; calls to _matching are uses too
+    "pattern": "[0-9]+",  # the parameter of _matching; calls to _matching also count as uses
     "f'(password=){re.escape(secret)}'": "(password=)secret",
 }
 USES, UNREAD = uses_of(SOURCES, DYNAMIC)
@@ -62,7 +62,7 @@ KNOWN_HARD = [
 
 
 class TooSlowError(Exception):
-    """A regular expression exceeded linear time."""
+    """A regular expression took longer than linear time allows."""
 
 
 @contextmanager

@@ -114,9 +114,12 @@ def test_expression_with_a_query_never_reaches_polars(monkeypatch: pytest.Monkey
         ("amount -- all of it", "--"),
         ("kind = 'x", "an unclosed quote"),
         ("kind = E'x'", "space before the quote"),
-        ("amount" + "%2" * 480, "480 operators.*at most 200"),  # once overflowed the stack
-        ("amount" + " IS NULL" * 240, "240 operators.*at most 200"),  # 5,000 operators once overflowed the stack
-        ("id=1" + " and id" * 240, "241 operators.*at most 200"),  # 400 operators once took 8 s
+        ("amount" + "%2" * 480, "480 operators.*at most 200"),  # this expression once overflowed the stack
+        (
+            "amount" + " IS NULL" * 240,
+            "240 operators.*at most 200",
+        ),  # 5,000 of these operators once overflowed the stack
+        ("id=1" + " and id" * 240, "241 operators.*at most 200"),  # 400 of these operators once took 8 s
         ("CASE id" + " WHEN 1=1 THEN 2" * 110 + " END", "220 operators.*at most 200"),
         ("CAST(1 AS DECIMAL(900, 3))", "not an expression"),
     ],

@@ -1,4 +1,4 @@
-"""Polars copies the operands of some functions; nesting them is rejected before the copies can exhaust memory."""
+"""Polars copies the operands of some functions, so nested calls are rejected before the copies exhaust memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ except DefinitionError:
 
 
 def nested(template: str, expression: str, levels: int) -> str:
-    """Inserts an expression into a template ``levels`` times in succession."""
+    """Applies a template to an expression ``levels`` times."""
     for _ in range(levels):
         expression = template.format(expression)
     return expression
@@ -80,7 +80,7 @@ OTHER_FORMS = {
 
 
 def copies(expression: str) -> int:
-    """Counts the copies of an operand in Polars' expression tree; the expression contains the operand only once."""
+    """Counts the copies of an operand in Polars' expression tree; the SQL expression contains the operand only once."""
     try:
         tree = str(pl.sql_expr(expression))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):

@@ -52,7 +52,7 @@ def database(fresh_database: str) -> str:
 
 
 def probed(include: Path, *measures: str, **changes: Any) -> ReportDefinition:
-    """Returns a report with reusable partitions. Its last row is from March 4, so April is empty."""
+    """Returns a report with reusable partitions; its last row is from March 4, so April is empty."""
     summary = {
         "name": "By kind",
         "by": ["kind"],  # every group has rows in every partition
@@ -142,7 +142,7 @@ def test_later_run_reads_the_stored_parts(tmp_path: Path, database: str, bucket:
 
 
 def doctor(store: S3Store, key: str, frame: pl.DataFrame) -> None:
-    """Replaces a partial summary and its record, which match each other."""
+    """Replaces a partial summary, and updates its record to match."""
     body = io.BytesIO()
     frame.write_parquet(body)
     store.put(key, body.getvalue())

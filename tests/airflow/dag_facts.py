@@ -1,4 +1,4 @@
-"""Prints facts about the DAGs in dags/reports.py as JSON; a script, because Airflow needs a home directory.
+"""Script: prints facts about the DAGs in dags/reports.py as JSON. Airflow needs a home directory to import them.
 
 ``dag_facts.py CONNECTION …`` also prints the libpq URI of each connection.
 """
@@ -37,7 +37,7 @@ def configures_first(task: Any) -> bool:
             function(*[None for _ in inspect.signature(function).parameters])
         except ConfigureCalledError:
             return True
-        except Exception:  # each task raises a different error, because its arguments are None
+        except Exception:  # without real arguments, each task raises a different error
             return False
     return False
 

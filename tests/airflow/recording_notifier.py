@@ -11,7 +11,7 @@ from airflow.sdk import BaseNotifier
 
 
 class RecordingNotifier(BaseNotifier):
-    """Appends a line with its arguments to a file for each notification."""
+    """Appends the texts of each notification to a file, in one line."""
 
     template_fields: Sequence[str] = ("texts",)
 

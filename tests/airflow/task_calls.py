@@ -29,7 +29,7 @@ class TaskCalls:
     Args:
         definition: the report.
         conf: the run's conf.
-        build: builds the DAG.
+        build: a function that builds the DAG.
         xcoms: the XComs by task and key; an XCom of a mapped task is a list.
     """
 

@@ -1,4 +1,4 @@
-"""The DAGs that Airflow parses, without a scheduler: task order, retries, limits, forms and connections."""
+"""Checks the DAGs that Airflow parses, without a scheduler: task order, retries, limits, forms and connections."""
 
 from __future__ import annotations
 

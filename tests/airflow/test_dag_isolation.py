@@ -68,7 +68,7 @@ def test_notifier_that_raises_breaks_only_its_report(tmp_path: Path) -> None:
 
 
 class FailingQueues(dict[str, str]):
-    """The stages' queues; looking up a later stage raises an error, when the DAG already has several tasks."""
+    """Queues by stage. Looking up the queue of publish raises an error, after several tasks have joined the DAG."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()

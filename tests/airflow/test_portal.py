@@ -1,4 +1,4 @@
-"""The portal's API and links over HTTP, with a running Airflow instance and a real store."""
+"""Tests the portal's API and links over HTTP, with a running Airflow instance and a real store."""
 
 from __future__ import annotations
 

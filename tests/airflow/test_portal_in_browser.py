@@ -1,4 +1,4 @@
-"""The portal in a real browser: sign in, request last month, watch the progress, then download and open the files."""
+"""The portal in a real browser: sign in, request last month, watch the progress, then download and open files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage order: aggregate and render depend on layout, and do nothing if the run is already published."""
+"""The stages aggregate and render depend on layout, and do nothing if the run is already published."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhook deliveries to a real Airflow API server, with connections stored in Airflow."""
+"""Sends webhook deliveries to a real Airflow API server, with connections that are stored in Airflow."""
 
 from __future__ import annotations
 

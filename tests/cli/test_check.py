@@ -1,4 +1,4 @@
-"""``quire check`` can print warnings about valid definitions."""
+"""``quire check`` warns about problems in valid definitions."""
 
 from __future__ import annotations
 

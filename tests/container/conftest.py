@@ -90,7 +90,7 @@ def read_settings(path: Path) -> list[tuple[str, str]]:
 
 
 def write_reports(include: Path) -> Path:
-    """Copies the clone's reports, and adds a report whose only workbook has many rows and takes long to render."""
+    """Copies the clone's reports, and adds a report whose only workbook has many rows and is slow to render."""
     shutil.copytree(CLONE / "include", include)
     flights = yaml.safe_load((include / "reports" / "flights.yaml").read_text())
     sql = (include / "sql" / "flights" / "extract.sql").read_text()

@@ -32,7 +32,7 @@ SECONDS_TO_PULL = 120
 
 
 def base_images() -> dict[str, str]:
-    """Returns the published images that the Dockerfile and the compose files use, keyed by their settings."""
+    """Returns the images in the Dockerfile and the compose files, keyed by the setting that overrides each image."""
     files = ("Dockerfile", "docker-compose.yaml", "containers/redis.yaml")
     named = re.compile(r"(QUIRE_(?:AIRFLOW|POSTGRES|REDIS|SEAWEEDFS)_IMAGE)(?:=|:-)([^}\s]+)")
     return {setting: image for file in files for setting, image in named.findall((CLONE / file).read_text())}

@@ -1,4 +1,4 @@
-"""The servers' environment and ports, and deferred signals."""
+"""Tests the servers' environment, their ports, and deferred signals."""
 
 from __future__ import annotations
 

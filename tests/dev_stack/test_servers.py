@@ -1,4 +1,4 @@
-"""The PostgreSQL and S3 servers that the demo and the tests use."""
+"""Tests the PostgreSQL and S3 servers that the demo and the test suite use."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_postgres_data_with_another_password_fails_at_once(tmp_path: Path) -> No
 def test_servers_change_lost_ports_and_a_failed_start_leaves_nothing(tmp_path: Path) -> None:
     """Other processes take the ports after the stack has chosen them.
 
-    To save time, the stack fails to start before it reaches Airflow.
+    To save time, the test makes the start fail before Airflow starts.
     """
     messages: list[str] = []
     with ExitStack() as thieves:
@@ -104,7 +104,7 @@ def test_servers_change_lost_ports_and_a_failed_start_leaves_nothing(tmp_path: P
                 thief = thieves.enter_context(socket.socket())
                 thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # despite recently closed connections
                 port = stack.postgres.port if "PostgreSQL" in line else stack.s3.port
-                with suppress(OSError):  # another process may already have the port
+                with suppress(OSError):  # another process may already use the port
                     thief.bind(("127.0.0.1", port))
                     thief.listen()
 
@@ -137,7 +137,7 @@ class CollidingServer(S3Server):
 
 
 class VerboseCollidingServer(CollidingServer):
-    """A server that logs another line after the refused port, as SeaweedFS can, depending on how its parts stop."""
+    """A server that logs another line after the refused port, like SeaweedFS if another part logs while it exits."""
 
     def _colliding_command(self, command: list[str]) -> list[str]:
         refusal = f"listen tcp {LOOPBACK}:{self.taken}: bind: address already in use"
@@ -165,7 +165,7 @@ def test_store_keeps_its_objects_after_a_stop_and_protects_their_folder(tmp_path
         first.start()
         first.store().put("kept", b"x" * 100_000)
         first.stop()
-        (tmp_path / "data").chmod(0o755)  # the mode in an earlier version
+        (tmp_path / "data").chmod(0o755)  # the folder's mode in an earlier version
         second = S3Server(tmp_path, secret_key="k")
         second.start()
         assert second.store().read("kept") == b"x" * 100_000

@@ -33,7 +33,7 @@ pytestmark = [
 ]
 
 LOOPBACK = "0100007F"
-FOREIGN = {  # variables from another project, which must not affect this stack
+FOREIGN = {  # variables of another project, which must not affect this stack
     "HTTP_PROXY": "http://127.0.0.1:9",
     "http_proxy": "http://127.0.0.1:9",
     "no_proxy": "example.org",
@@ -56,7 +56,7 @@ def taken(servers: None) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose path contains spaces and is longer than a socket's path can be."""
+    """A folder whose path contains spaces and is too long for a Unix socket."""
     return tmp_path_factory.mktemp("stack") / ("a clone of somebody who likes long names " + "x" * 100) / ".quire"
 
 

@@ -44,7 +44,7 @@ def files_of(server: S3Server) -> Certificates:
 
 
 def file_id(server: S3Server, bucket: S3Store) -> str:
-    """Returns the ID of an object on the volume server, which is requested with the servers' own certificate."""
+    """Returns an object's ID on the volume server, using the servers' own certificate for the request."""
     files = files_of(server)
     credentials = grpc.ssl_channel_credentials(
         *(path.read_bytes() for path in (files.authority, files.key, files.certificate))
@@ -58,7 +58,7 @@ def file_id(server: S3Server, bucket: S3Store) -> str:
 
 
 def attempts_of_a_stranger(server: S3Server, bucket: S3Store, fid: str) -> dict[str, str]:
-    """Returns the results of the user nobody; if the tests do not run as root, those of the current user."""
+    """Makes the attempts as the user nobody or, if the tests do not run as root, as the current user."""
     uid = NOBODY if os.geteuid() == 0 else 0
     arguments = {"ports": ports_of(server), "bucket": bucket.bucket, "key": KEY, "fid": fid, "uid": uid}
     done = subprocess.run(

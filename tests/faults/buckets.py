@@ -40,7 +40,7 @@ def keys_of(store: S3Store) -> list[str]:
 
 
 def read_object(store: S3Store, key: str) -> bytes | None:
-    """Returns the bytes of an object, or None if it does not exist."""
+    """Returns the bytes of an object, or None if the object does not exist."""
     try:
         return store.client.get_object(Bucket=store.bucket, Key=key)["Body"].read()
     except store.client.exceptions.NoSuchKey:

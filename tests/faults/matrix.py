@@ -143,7 +143,7 @@ def _broken_promises(ended: CommandResult, fault: Fault) -> Iterator[str]:
 
 
 def _unnamed_files(processes: Iterable[CommandResult], state: PublishedState) -> Iterator[str]:
-    """Describes each published file that is no longer in any manifest, because a newer manifest replaced its own."""
+    """Describes each published file that no manifest lists because a newer manifest has replaced the file's own."""
     named = {file["key"] for manifest in state.manifests.values() for file in json.loads(manifest)["files"]}
     for process in processes:
         if process.status == 0 and process.stdout.startswith("{"):

@@ -1,6 +1,6 @@
 """A loopback proxy in front of PostgreSQL that injects a fault into one of the server's messages.
 
-A command opens its connections one after another, and the numbers of the messages continue from one to the next.
+Messages are numbered consecutively over all connections of a command, which opens them one after another.
 """
 
 from __future__ import annotations

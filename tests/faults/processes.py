@@ -40,7 +40,7 @@ class Command:
         self.pid: int = json.loads(self._lines.readline())["pid"]
 
     def kill(self) -> None:
-        """Kills the process, like the kernel when memory runs out."""
+        """Kills the process, as the kernel does when memory runs out."""
         os.kill(self.pid, signal.SIGKILL)
 
     def result(self) -> CommandResult:

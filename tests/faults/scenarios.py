@@ -1,4 +1,4 @@
-"""The scenarios of the fault matrix: commands, and the commands that run before and after them."""
+"""The scenarios of the fault matrix: a command to test, and the commands that run before and after it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Scenario:
         faults: the faults to test.
         rival: the commands that another process runs.
         rival_starts: when the rival starts: together with the command, or while a fault suspends the command.
-        behind: the server that is behind the proxy that injects the fault.
+        behind: the server to which the proxy forwards requests.
     """
 
     name: str

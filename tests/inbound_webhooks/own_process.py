@@ -27,7 +27,7 @@ def own_process(include: Path, database: str) -> Iterator[str]:
     with process:
         assert process.stdout
         yield process.stdout.readline().strip()
-        process.communicate()  # closes its input
+        process.communicate()  # closes the process's input
 
 
 if __name__ == "__main__":

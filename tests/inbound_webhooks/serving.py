@@ -19,7 +19,7 @@ from starlette.routing import Mount
 def serving_orders(
     include: Path, database: str, passwords: Mapping[str, str | None], *, limits: DeliveryLimits = DEFAULT_LIMITS
 ) -> Iterator[str]:
-    """Serves the webhooks in a folder, which write to the same database, and yields the server's address."""
+    """Serves a folder's webhooks, all of which write to one database, and yields the server's address."""
     addresses = {"shop_writer": database}
     app = create_webhook_app(include, address=addresses.__getitem__, password=passwords.__getitem__, limits=limits)
     config = uvicorn.Config(

@@ -97,7 +97,7 @@ ORDER_BODY = body_of(1, customer="Ann", status="new", amount=12.5, lines=[{"sku"
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A served webhook.
+    """A webhook that is being served.
 
     Args:
         address: the URL of the server process.

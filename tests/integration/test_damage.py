@@ -88,7 +88,7 @@ def manifest_key(store: S3Store) -> str:
 
 
 def contents(store: S3Store, manifest: Manifest) -> dict[str, bytes | None]:
-    """Returns a run's CSV files, which have the same bytes in every run with the same rows, unlike workbooks."""
+    """Returns a run's CSV files; unlike workbooks, they have the same bytes in every run with the same rows."""
     return {file.name: store.read(file.key) for file in manifest.files if file.name.endswith(".csv")}
 
 

@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def fork(work: Callable[[], int]) -> int:
-    """Runs ``work`` in a child process, which exits with the result as its status. Returns the child's process ID."""
+    """Runs ``work`` in a child process, and returns its process ID. The result of ``work`` is the exit status."""
     child = os.fork()
     if child == 0:
         status = 99
@@ -34,7 +34,7 @@ def fork(work: Callable[[], int]) -> int:
 
 
 def exit_status(child: int) -> int:
-    """Returns a child's exit status, or the negative number of the signal that killed the child."""
+    """Returns a child's exit status, or the negated number of the signal that killed the child."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

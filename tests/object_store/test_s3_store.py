@@ -120,7 +120,7 @@ def test_upload_with_a_rejected_part_or_completion_leaves_nothing(bucket: S3Stor
 
 
 def test_upload_with_a_lost_last_response_is_complete(bucket: S3Store) -> None:
-    """boto3 retries the request, and the store responds that there is no such upload."""
+    """boto3 retries the request, and the store responds that the upload does not exist."""
 
     def lose(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "NoSuchUpload"}}, "CompleteMultipartUpload")

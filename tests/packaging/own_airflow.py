@@ -39,7 +39,7 @@ class OwnAirflow:
     variables: Mapping[str, str]
 
     def quire(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs the installed ``quire`` command in the root folder."""
+        """Runs the installed ``quire`` command in the root folder of the file system."""
         return subprocess.run(
             [self.environment / "bin" / "quire", *arguments],
             env={**own_environment(os.environ), **self.variables, "QUIRE_INCLUDE": str(self.include)},
@@ -50,7 +50,7 @@ class OwnAirflow:
         )
 
     def server(self, database_url: str) -> AirflowServer:
-        """Returns the installed Airflow; its plugins folder is empty, so it loads the plugin by the entry point."""
+        """Returns the installed Airflow, which loads the plugin by its entry point; the plugins folder is empty."""
         for name in ("dags", "plugins"):
             (self.home / name).mkdir(parents=True, exist_ok=True)
         for name, source in DAG_FILES.items():

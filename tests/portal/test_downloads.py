@@ -1,4 +1,4 @@
-"""Complete, missing and damaged files are downloaded; a damaged download never appears complete."""
+"""Tests downloads of complete, missing and damaged files; a damaged download never appears complete."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_download_of_a_damaged_archive_closes_the_connection(
 
 
 def triggered_runs(portal: Portal) -> list[Any]:
-    """Returns a list to which the conf of each run that the portal starts in Airflow is appended."""
+    """Returns a list that collects the conf of each run that the portal starts in Airflow."""
     triggered = list[Any]()
     airflow = portal.host
 

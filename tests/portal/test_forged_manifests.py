@@ -1,4 +1,4 @@
-"""Pages of a run whose manifest someone with write access to the bucket has forged."""
+"""Tests the pages of a run whose manifest was forged by someone with write access to the bucket."""
 
 from __future__ import annotations
 

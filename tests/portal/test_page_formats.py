@@ -1,4 +1,4 @@
-"""How pages format ages and date ranges."""
+"""Tests how pages format ages and date ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which report requests are identical, and the common date ranges."""
+"""Tests which report requests are identical, and the common date ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The work queue limits slots and deadlines, and gives each user one turn at a time."""
+"""The work queue has a limited number of slots, gives each user one turn at a time, and enforces deadlines."""
 
 from __future__ import annotations
 

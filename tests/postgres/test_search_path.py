@@ -1,4 +1,4 @@
-"""Warnings about schemas on a reader's search_path where other roles can create objects that a query would use."""
+"""Quire warns about schemas on a reader's search_path where other roles can create objects that queries would use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Valid fields in report definitions, and default values."""
+"""Tests valid fields and default values in report definitions."""
 
 from __future__ import annotations
 

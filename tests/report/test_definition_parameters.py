@@ -1,4 +1,4 @@
-"""Declarations of report parameters, and conversion of parameter values."""
+"""Tests the declarations of report parameters and the conversion of their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A definition's owner, limits and reader formats, and their effect on the run key."""
+"""Tests a definition's owner, limits and reader formats, and their effect on the run key."""
 
 from __future__ import annotations
 

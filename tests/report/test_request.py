@@ -1,4 +1,4 @@
-"""Date ranges, the default window, parameters and rejected input in run requests."""
+"""Tests date ranges, the default window, parameters and rejected input in run requests."""
 
 from __future__ import annotations
 

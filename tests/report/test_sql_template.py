@@ -1,4 +1,4 @@
-"""Placeholders in SQL: valid positions, invalid placeholders, and literals from which values cannot escape."""
+"""Tests placeholders in SQL: valid positions, invalid placeholders, and literals from which values cannot escape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A database of events, and a report on the events whose partitions are cached."""
+"""A database of events, and a report on the events with cached partitions."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_damaged_partition_record_is_deleted_and_the_rest_collected(
     flip_digit(bucket, february)
     bucket.put("reports/events/orphan/x.csv", b"x")
     with caplog.at_level(logging.WARNING):
-        collect(definition, bucket, after=DAY + HOUR)  # reads the record when it reads February's folder
+        collect(definition, bucket, after=DAY + HOUR)  # reads the damaged record with February's folder
     assert february in caplog.text
     assert february not in keys(bucket)
     assert len(places(bucket, "2013-01")) == len(before) - 1

@@ -1,4 +1,4 @@
-"""Any table that Quire writes is read as documented, and exactly like a table that XlsxWriter writes cell by cell."""
+"""Any table can be read back as documented, and exactly like a table that XlsxWriter wrote cell by cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Size limits, names, totals, static sheets and reproducible bytes of sheets and files."""
+"""Tests size limits, names, totals and static sheets, and that the same rows produce the same bytes."""
 
 from __future__ import annotations
 

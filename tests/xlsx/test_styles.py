@@ -1,4 +1,4 @@
-"""Column widths, ignored errors and footers of detail sheets."""
+"""Tests column widths, ignored errors and footers of detail sheets."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from quire.xlsx.workbook_template import (
 )
 from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
-IN_FLIGHT = 4  # number of batches rendered ahead of compression
+IN_FLIGHT = 4  # number of batches that are rendered in advance of compression
 BUFFERED_BYTES = WRITE_BYTES + 256 * 1024  # the archive and its compressor may have buffered this many bytes
 
 
@@ -55,7 +55,7 @@ class DetailWriter:
 
     Args:
         workbook: a workbook with detail rows.
-        widths: the widths of its columns.
+        widths: the widths of the detail columns.
         rows: the remaining rows.
         totals: the totals over all files.
         pool: the threads that render batches.
@@ -171,8 +171,8 @@ class DetailWriter:
         """Yields the rows of one sheet, which the pool renders in advance.
 
         The number of batches rendered in advance is fixed, so thread timing does not affect which row is a sheet's
-        last. Near a limit, pending batches are written before new batches are taken, because their actual size is far
-        below the upper bound.
+        last. Near a limit, pending batches are written before new batches are taken, because a batch's actual size is
+        far below its upper bound.
         """
         pending: deque[tuple[Future[RenderedRows], int]] = deque()
         rows = size = 0

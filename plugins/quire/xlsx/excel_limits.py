@@ -5,9 +5,9 @@ from __future__ import annotations
 from quire.values.unrepresentable_dates import DAY_MICROSECONDS, days_since_epoch
 
 MAX_DIGITS = 15
-# In characters. A number of this length is below 1e300 and at least 1e-298, near the limits of a double.
+# In characters. A number of at most this length is between 1e-298 and 1e300, close to the limits of a double.
 MAX_NUMBER_LENGTH = 300
-# In days since 1970-01-01. Excel's calendar has a February 29, 1900, which did not exist.
+# In days since 1970-01-01. Excel miscounts earlier days, because its calendar has a February 29, 1900.
 FIRST_DAY, LAST_DAY = days_since_epoch(1900, 3, 1), days_since_epoch(9999, 12, 31)
 # In microseconds since midnight. Excel rounds to the millisecond, so it would round a later time up to midnight.
 LAST_TIME = DAY_MICROSECONDS - 1000

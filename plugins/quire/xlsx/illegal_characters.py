@@ -15,7 +15,7 @@ _ESCAPED = re.compile(rb"[\x00-\x09\x0b-\x1f]|\xef\xbf[\xbe\xbf]|_(?=x[0-9A-Fa-f
 
 
 def escape_illegal_characters(name: str, body: bytes) -> bytes:
-    """Returns the part, with Excel's escapes in place of the characters that XML forbids.
+    """Returns a part in which Excel's escapes replace the characters that XML forbids.
 
     Args:
         name: the part's name.

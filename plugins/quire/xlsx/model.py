@@ -117,7 +117,7 @@ class Workbook:
     Args:
         title: the document property "Title".
         subject: the document property "Subject".
-        made_at: the only timestamp in the package, so that the same rows produce the same bytes; timezone-aware.
+        made_at: a timezone-aware datetime, used for every timestamp so that the same rows produce the same bytes.
         timezone: the IANA name of the zone to which timestamps with time zone are converted.
         detail: the detail rows, or None if the workbook has only static sheets.
         static_sheets: a function that returns the static sheets; called after the rows of each file.

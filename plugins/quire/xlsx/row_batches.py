@@ -72,7 +72,7 @@ class DetailRows:
 
 
 def even_batches(detail: DetailTable) -> Generator[pa.RecordBatch]:
-    """Yields a table's rows in batches whose size depends only on the rows, so the resulting bytes do too.
+    """Yields a table's rows in batches whose size depends only on the rows, not on how the rows arrive.
 
     Several batches are in memory at once, so a batch has at most ``BATCH_ROWS`` rows, ``BATCH_CELLS`` cells and
     ``BATCH_BYTES`` bytes of text, but always at least one row.

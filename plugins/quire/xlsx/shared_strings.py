@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from quire.xlsx.xml_text import escape_text
 
 MAX_BYTES = 64 * 2**20
-ITEM_BYTES = 400  # bytes of memory for a string, in addition to its characters, both here and in its column
+ITEM_BYTES = 400  # the overhead of a string in bytes of memory, here and in its column
 
 
 class SharedStrings:

@@ -58,7 +58,7 @@ class Formats:
 
     def text(self, *, quoted: bool = False) -> Format:
         """Returns the format of text; if quoted, the cell remains text after a user edits it."""
-        look = {"align": "left", "indent": 1, "valign": "vcenter"}  # the indent separates it from a number on its left
+        look = {"align": "left", "indent": 1, "valign": "vcenter"}  # separates text from a number to its left
         return self.of(**look, quote_prefix=True) if quoted else self.of(**look)
 
     def total(self, number_format: str, function: str = "sum") -> Format:

@@ -103,7 +103,7 @@ class _ColumnBytes:
 
     @property
     def need_escapes(self) -> bool:
-        """Whether any value may need escaping; False is certain."""
+        """Whether some value may need escaping; False means that no value does."""
         return self._lowest < 0x20 or any(self._contains(rare) for rare in RARE_BYTES)
 
     def _contains(self, rare: bytes) -> bool:
@@ -112,5 +112,5 @@ class _ColumnBytes:
 
     @property
     def begin_formulas(self) -> bool:
-        """Whether any value may begin like a formula; False is certain."""
+        """Whether some value may begin like a formula; False means that no value does."""
         return self._lowest < 0x20 or any(start.encode() in self._bytes for start in FORMULA_STARTS)

@@ -18,7 +18,7 @@ from quire.xlsx.model import DetailTable, SheetColumn
 from quire.xlsx.names import column_letters
 from quire.xlsx.row_xml import RenderedColumn
 
-FUNCTIONS = {"mean": 101, "count": 103, "max": 104, "min": 105, "sum": 109}  # these ignore hidden rows
+FUNCTIONS = {"mean": 101, "count": 103, "max": 104, "min": 105, "sum": 109}  # these functions ignore hidden rows
 MAX_FORMULA_LENGTH = 8_000  # Excel's limit is 8,192 characters
 MAX_RANGES = 254  # Excel's limit for SUBTOTAL
 TEXT = ' t="inlineStr"><is><t>'
@@ -142,7 +142,7 @@ class _Total:
         return f"{self.title}: {self.texts_note('value')}; {total}."
 
     def content(self, sheets: Sequence[tuple[str, int]] | None) -> str:
-        """Returns the XML of the total's cell after the style.
+        """Returns the part of the total's cell XML that follows the style.
 
         Args:
             sheets: the name and row count of each sheet up to the total's own sheet; None if there are preceding files.
@@ -179,7 +179,7 @@ class _Total:
     def _can_use_subtotal(self, value: Any) -> bool:
         """Returns whether Excel's SUBTOTAL would return this value.
 
-        Except for COUNTA, its functions ignore text, and all digits after the 15th.
+        All of its functions except COUNTA ignore text, and any digits after the 15th.
         """
         if not self._partial.count:
             return False

@@ -51,7 +51,7 @@ def header_lines(title: str, width: float) -> int:
 
 
 def header_height(lines: int) -> float:
-    """Returns a header row's height in points, because some programs do not calculate it when they open a file."""
+    """Returns the height of a header row in points; some programs do not calculate it when they open a file."""
     return min(6.0 + 15.0 * lines, MAX_ROW_HEIGHT)
 
 

@@ -50,7 +50,7 @@ class DetailSheet:
     Args:
         name: the sheet's name.
         rows: the number of rows between the header and the totals.
-        totals: whether the sheet has a totals row; only the last sheet may have one.
+        totals: whether the sheet has a totals row; only the last sheet can have one.
     """
 
     name: str
@@ -68,7 +68,7 @@ class SheetFrame:
         styles: the style numbers of each column.
         totals: two style numbers per column: for a normal total, and for a total that begins like a formula; empty if
             no column has a total.
-        label: the number of the shared string "Total"; None unless only later columns have totals.
+        label: the number of the shared string "Total"; None if there is no label.
         strings: the shared strings of the header.
     """
 
@@ -125,7 +125,7 @@ def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *
 
     Args:
         workbook: a workbook with detail rows.
-        widths: the widths of its columns.
+        widths: the widths of the detail columns.
         sheet: the sheet's name and number of rows.
         opens: whether the sheet is active when the workbook opens.
     """

@@ -1,4 +1,4 @@
-"""Transactions that let a test observe queries, or act before or after a query."""
+"""Provides transactions that let a test observe queries, or act before or after a query."""
 
 from __future__ import annotations
 

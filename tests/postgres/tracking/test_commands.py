@@ -1,4 +1,4 @@
-"""The commands ``quire track``, ``quire untrack`` and ``quire check``."""
+"""Tests the commands ``quire track``, ``quire untrack`` and ``quire check``."""
 
 from __future__ import annotations
 

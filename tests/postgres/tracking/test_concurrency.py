@@ -110,7 +110,7 @@ class Ledger:
         self.rows: dict[tuple[str, str], Rows] = {}
 
     def record(self, part: DatePartition, token: str, transaction: SourceTransaction) -> None:
-        """Records a partition's rows in a transaction's snapshot, and checks that equal tokens imply equal rows."""
+        """Records a partition's rows from a transaction's snapshot, and checks that equal tokens imply equal rows."""
         rows = transaction.fetch(
             "SELECT id, at, amount::text AS amount FROM events "
             f"WHERE at >= '{part.starts_at}' AND at < '{part.stops_at}'"

@@ -1,4 +1,4 @@
-"""Installing and removing tracking are atomic and idempotent, and removing it leaves nothing behind."""
+"""Installing and removing tracking are atomic and idempotent; removal leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def test_extract_table_rewritten_after_token_stores_nothing(
 ) -> None:
     """TRUNCATE affects even older snapshots.
 
-    If it runs after the token is read but before the rows are, extract would store an empty partition with the old
+    If it ran after the token was read but before the rows were, extract would store an empty partition with the old
     token.
     """
     changes: list[str] = []
