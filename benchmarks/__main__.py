@@ -26,7 +26,7 @@ PARTS = {
 
 
 def main(arguments: list[str]) -> None:
-    """Runs the named parts, or all of them by default."""
+    """Runs the given parts, or all parts by default."""
     named = [argument for argument in arguments if argument != "--quick"]
     if unknown := set(named) - set(PARTS):
         sys.exit(f"benchmarks: unknown part: {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")

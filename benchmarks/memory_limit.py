@@ -1,4 +1,4 @@
-"""A memory limit that the kernel enforces on a process and its children through cgroups v2 or v1 (requires root)."""
+"""Limits the memory of a process and its children through cgroups v2 or v1, enforced by the kernel; requires root."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Compresses the XML of Quire's workbook to measure the lower bound: ``deflate_only.py TABLE.parquet OUT.xlsx ROWS``.
 
-Prints the time that ISA-L takes for the compression alone, without reading the workbook.
+Prints the time that ISA-L takes to compress the XML, excluding the time to read the workbook.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from rustpy_xlsxwriter import FastExcel
 
 def main(table: str, out: str, rows: int) -> None:
     frame = pl.read_parquet(table, n_rows=rows)
-    # It writes decimals as text; floats become numbers with the same format.
+    # rustpy-xlsxwriter writes decimals as text, but floats as numbers in the given format.
     frame = frame.with_columns(pl.selectors.decimal().cast(pl.Float64))
-    # It has a single format for dates and timestamps; each table contains only one of the two.
+    # It has a single format for dates and timestamps, but each table contains only one of these types.
     timestamps = frame.select(pl.selectors.datetime()).width
     datetime_format = "yyyy-mm-dd hh:mm:ss" if timestamps else "yyyy-mm-dd"
     FastExcel(out).format(float_format="#,##0.00", datetime_format=datetime_format).sheet("Rows", frame).save()
