@@ -182,7 +182,7 @@ def test_demo_that_fails_prints_task_reason_and_log_in_one_line(stack: LocalStac
     _, errors = demo.communicate(timeout=120)
     assert demo.returncode == 1
     assert len(errors.splitlines()) == 1
-    assert errors.startswith("quire: the task plan of run manual__")
+    assert errors.startswith("quire: task plan of run manual__")
     assert "failed: flights: unknown parameter 'carier'; did you mean carrier? (" in errors
     log = Path(errors.rpartition("(")[2].rstrip(")\n"))
     assert "carier" in log.read_text()

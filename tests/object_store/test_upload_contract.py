@@ -96,5 +96,5 @@ def test_verified_reader_reads_any_range_and_finds_damage(store: Store) -> None:
         file.seek(-1, 2)
         with pytest.raises(DamagedObjectError, match="a does not match its checksum"):
             file.read()
-    with pytest.raises(DamagedObjectError, match="a was stored without checksums"):
+    with pytest.raises(DamagedObjectError, match="a was stored without a checksum"):
         store.open_verified("a", upload.bytes, upload.checksums[:-8])

@@ -79,7 +79,7 @@ def test_object_with_other_bytes_is_rejected(bucket: S3Store, stored: Upload) ->
 
 def test_object_stored_without_checksums_is_rejected(bucket: S3Store, stored: Upload) -> None:
     part = replace(slice_of(stored, "rows.parquet", 0, 1), checksums="")
-    with pytest.raises(DamagedObjectError, match=r"rows\.parquet was stored without checksums"):
+    with pytest.raises(DamagedObjectError, match=r"rows\.parquet was stored without a checksum"):
         list(read_rows(bucket, [part], ["n"]))
 
 
