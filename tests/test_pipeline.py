@@ -1,4 +1,4 @@
-"""Runs the stages in one process: checks order, resource usage, and the cancellation of tasks after a failure."""
+"""Runs the stages in one process, and checks their order, their resource usage and cancellation after a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Extends Airflow's simple auth manager, which has no DAG-level permissions: one user has no access to one report."""
+"""Airflow's simple auth manager has no DAG-level permissions; this subclass denies one user access to one report."""
 
 from __future__ import annotations
 

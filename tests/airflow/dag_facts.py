@@ -1,6 +1,7 @@
-"""Script: prints facts about the DAGs in dags/reports.py as JSON. Airflow needs a home directory to import them.
+"""Script: prints facts about the DAGs in dags/reports.py as JSON.
 
-``dag_facts.py CONNECTION …`` also prints the libpq URI of each connection.
+It runs in a separate process, because importing Airflow requires a home directory. ``dag_facts.py CONNECTION …`` also
+prints the libpq URI of each connection.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests to Airflow's REST API, served by stand-ins because Airflow itself starts too slowly and fails too rarely."""
+"""Tests requests to Airflow's REST API with stand-ins, because Airflow itself starts slowly and rarely fails."""
 
 from __future__ import annotations
 

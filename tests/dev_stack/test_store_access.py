@@ -58,7 +58,7 @@ def file_id(server: S3Server, bucket: S3Store) -> str:
 
 
 def attempts_of_a_stranger(server: S3Server, bucket: S3Store, fid: str) -> dict[str, str]:
-    """Makes the attempts as the user nobody or, if the tests do not run as root, as the current user."""
+    """Makes the attempts as nobody or, unless the tests run as root, as the current user. Returns the responses."""
     uid = NOBODY if os.geteuid() == 0 else 0
     arguments = {"ports": ports_of(server), "bucket": bucket.bucket, "key": KEY, "fid": fid, "uid": uid}
     done = subprocess.run(

@@ -24,7 +24,7 @@ class CutError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A server message in transit, which a fault handles."""
+    """A server message in transit, to be handled by a fault."""
 
     proxy: PostgresProxy
     client: socket.socket

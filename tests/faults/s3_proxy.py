@@ -42,7 +42,7 @@ class HangUpError(Exception):
 
 
 class Exchange:
-    """A request in progress, which a fault handles."""
+    """A request in progress, to be handled by a fault."""
 
     def __init__(self, proxy: S3Proxy, client: socket.socket, request: Message, server: _Server) -> None:
         self.proxy, self.client, self.request, self._server = proxy, client, request, server

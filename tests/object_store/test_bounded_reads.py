@@ -21,7 +21,7 @@ class ChunkedStore(ThreadingHTTPServer):
     """A store that responds in chunks without a length, and counts the chunks that it sends.
 
     Args:
-        blocks: the blocks of each response.
+        blocks: the blocks that each response contains.
     """
 
     def __init__(self, blocks: list[bytes]) -> None:

@@ -22,7 +22,7 @@ def build_wheel(folder: Path) -> Path:
 
 
 def unpack(wheel: Path, folder: Path) -> Path:
-    """Unpacks a wheel like an installer, and returns the folder."""
+    """Unpacks a wheel as an installer would, and returns the folder."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
     return folder

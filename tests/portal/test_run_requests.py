@@ -1,4 +1,4 @@
-"""Tests which report requests are identical, and the common date ranges."""
+"""Tests the identity of report requests, and the common date ranges."""
 
 from __future__ import annotations
 

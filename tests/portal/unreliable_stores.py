@@ -43,7 +43,7 @@ class ObservedStore(MemoryStore):
         return super().read(key, max_bytes=max_bytes)
 
     def read_range(self, key: str, start: int, size: int) -> bytes:
-        """Returns a range of an object."""
+        """Returns a range of an object's bytes."""
         self.before_read(key)
         return super().read_range(key, start, size)
 

@@ -75,7 +75,7 @@ class DetailWriter:
         limits: Limits,
     ) -> None:
         if workbook.detail is None:
-            raise WorkbookError("a workbook without detail rows has no detail sheet")
+            raise WorkbookError("the workbook has no detail rows, so it cannot have a detail sheet")
         self.workbook, self.detail, self.widths = workbook, workbook.detail, widths
         self._rows, self._totals, self._pool, self._sink, self._limits = rows, totals, pool, sink, limits
         self.written: list[DetailSheet] = []

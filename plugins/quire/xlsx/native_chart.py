@@ -1,6 +1,6 @@
 """Inserts native Excel charts into static sheets.
 
-Excel updates a chart when its table changes, and users can edit it.
+Excel updates the charts when their tables change, and users can edit the charts.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def rename_sheets(sheets: Sequence[FactSheet | TableSheet], taken: set[str]) -> 
 
 
 def opening_parts(parts: dict[str, bytes]) -> Iterator[Part]:
-    """Yields the parts by which programs recognize a workbook; they do not depend on the rows."""
+    """Yields the parts by which programs recognize a workbook; these parts do not depend on the rows."""
     for name in OPENING:
         yield name, (parts[name],)
 

@@ -22,7 +22,7 @@ from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
 Render = Callable[[pl.Series, Styles], Cells]
 Prepare = Callable[[pa.Array], Callable[[], Cells]]
-MAX_CELL_BYTES, MAX_ESCAPED_BYTES = 120, 7  # bytes of XML around a value, and for an escaped UTF-16 code unit
+MAX_CELL_BYTES, MAX_ESCAPED_BYTES = 120, 7  # the most bytes of XML around a value, and in an escaped UTF-16 code unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class RowRenderer:
         """Does the work that depends on the order of batches; the returned function does the rest on any thread.
 
         Args:
-            batch: the rows, whose columns are in the same order as the detail's.
+            batch: the rows; their columns are in the order of ``detail.columns``.
             first_row: the sheet's row number for the batch's first row, counted from 1.
         """
         renders = [prepare(column) for prepare, column in zip(self._prepares, batch.columns, strict=True)]

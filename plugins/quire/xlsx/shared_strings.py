@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from quire.xlsx.xml_text import escape_text
 
 MAX_BYTES = 64 * 2**20
-ITEM_BYTES = 400  # the overhead of a string in bytes of memory, here and in its column
+ITEM_BYTES = 400  # the memory overhead of a string in bytes, in this table and in its column
 
 
 class SharedStrings:

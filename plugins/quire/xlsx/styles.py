@@ -25,7 +25,7 @@ _SECTION = re.compile(
 # The digits of a number in a section; quoted text and brackets are matched first because they may contain digits.
 _DIGITS = re.compile(r'"[^"]*+(?:"|\Z)|\[[^\]]*+(?:\]|\Z)|[\\_*].|(?P<digits>[#0?.](?:[#0?,.]*[#0?.])?)', re.DOTALL)
 MAX_FORMAT_LENGTH, MAX_DECIMALS = 255, 30  # Excel's limits for a format code
-# Excel shows booleans as words with any code, but LibreOffice would print them as 1 and 0 on some pages.
+# Excel shows booleans as words, regardless of the code; without this code, LibreOffice prints 1 and 0 on some pages.
 BOOLEAN = '"TRUE";"TRUE";"FALSE"'
 
 
@@ -118,7 +118,7 @@ def total_number_format(code: str, function: str) -> str:
         return "#,##0"
     if code == BOOLEAN:
         return "General"
-    return with_decimal(code) if function == "mean" else code  # the mean of integers may be 1.5
+    return with_decimal(code) if function == "mean" else code  # the mean of integers may have a fraction
 
 
 def side_of(kind: pa.DataType) -> str:

@@ -107,7 +107,7 @@ class _ColumnBytes:
         return self._lowest < 0x20 or any(self._contains(rare) for rare in RARE_BYTES)
 
     def _contains(self, rare: bytes) -> bool:
-        """Returns whether the bytes occur. Searching for the first byte beforehand makes this several times faster."""
+        """Returns whether the bytes occur. Searches for the first byte beforehand, which is several times faster."""
         return rare[:1] in self._bytes and rare in self._bytes
 
     @property

@@ -179,7 +179,7 @@ class _Total:
     def _can_use_subtotal(self, value: Any) -> bool:
         """Returns whether Excel's SUBTOTAL would return this value.
 
-        All of its functions except COUNTA ignore text, and any digits after the 15th.
+        All functions of SUBTOTAL except COUNTA ignore text, and any digits after the 15th.
         """
         if not self._partial.count:
             return False

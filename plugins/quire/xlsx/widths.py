@@ -17,8 +17,8 @@ FILTER_BUTTON = 3.0  # in characters
 FIXED_WIDTHS = {"date": 11.5, "timestamp": 19.5, "time": 10.0, "bool": 8.0}
 MAX_ROW_HEIGHT = 409.0  # Excel's limit, in points
 MAX_MEASURED = 255  # Excel's widest column
-TOTAL_WORD_WIDTH = 5.0  # for the word "mean" before a total
-MEAN_DECIMAL_WIDTH = 2.0  # for the decimal place that the mean of integers has
+TOTAL_WORD_WIDTH = 5.0  # room for the word "mean" before a total
+MEAN_DECIMAL_WIDTH = 2.0  # room for the decimal place in a mean of integers
 
 
 def display_width(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Creates, with XlsxWriter, a workbook without rows as a template for the XML around the rows of detail sheets.
+"""Creates a template with XlsxWriter: a workbook without rows, which provides the XML around a detail sheet's rows.
 
 XlsxWriter numbers styles and shared strings in order of first use, and the detail sheets come first. Styles and strings
 therefore have the same numbers in a template with one detail sheet as in the complete workbook.
@@ -110,7 +110,7 @@ def build_book(
     formats = Formats(book)
     for sheet in details:
         if workbook.detail is None:
-            raise WorkbookError("a workbook without detail rows has no detail sheet")
+            raise WorkbookError("the workbook has no detail rows, so it cannot have a detail sheet")
         _write_frame(book.add_worksheet(sheet.name), workbook.detail, widths, sheet, formats)
     pages = [add_static_sheet(book, formats, sheet, timezone=workbook.timezone) for sheet in static_sheets]
     if not opens_with_rows:
@@ -131,7 +131,7 @@ def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *
     """
     detail = workbook.detail
     if detail is None:
-        raise WorkbookError("a workbook without detail rows has no detail sheet")
+        raise WorkbookError("the workbook has no detail rows, so it cannot have a detail sheet")
     parts = build_book(workbook, widths, [sheet], [], opens_with_rows=opens)
     xml = parts["xl/worksheets/sheet1.xml"]
     rows = {int(match[1]): match for match in _ROW.finditer(xml)}

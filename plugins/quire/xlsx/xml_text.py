@@ -51,7 +51,7 @@ def cut_texts(texts: pl.Series) -> tuple[pl.Series, int]:
 
 
 def escape_text(text: str) -> str:
-    """Returns the string as the content of an XML element, with Excel's escapes."""
+    """Returns a string escaped for the content of an XML element, including Excel's own escapes."""
     return _LOOKS_ESCAPED.sub("_x005F_", text).translate(_ESCAPES)
 
 

@@ -1,4 +1,7 @@
-"""Concurrent writers, compaction and runs do not wait; no change is missed, and equal tokens imply equal rows."""
+"""Concurrent writers, compaction and runs never wait for each other.
+
+No change is missed, and equal tokens imply equal rows.
+"""
 
 from __future__ import annotations
 
