@@ -79,7 +79,7 @@ def run_report(
     Args:
         definition: the report.
         request: the validated request.
-        session: a session of the source database.
+        session: a session with the source database.
         store: the store for all objects.
         progress: called when a stage starts, advances or ends.
 
@@ -150,7 +150,7 @@ def store_partitions(
     Args:
         definition: the report.
         request: the validated request.
-        session: a session of the source database.
+        session: a session with the source database.
         store: the store for the partitions.
         progress: called when a stage starts, advances or ends.
 

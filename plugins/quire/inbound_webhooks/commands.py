@@ -76,7 +76,7 @@ def _signing_advice(name: str) -> str:
 def _signing_of(name: str) -> str | None:
     try:
         return connection_variable(find_webhook(include_folder(), name).signing)
-    except DefinitionError:  # reported by the check of that webhook
+    except DefinitionError:  # the check of that webhook reports the error
         return None
 
 

@@ -27,8 +27,8 @@ class Event:
     Args:
         stamp: determines the order of events.
         keys: the values of the key columns.
-        values: the values by column. Values that the body omits are missing; null becomes None.
-        deletes: whether the event deletes the row; it then has no values.
+        values: the values by column. Values that the body omits are left out; null becomes None.
+        deletes: whether the event deletes the row; if so, the event has no values.
     """
 
     stamp: Stamp
@@ -80,7 +80,7 @@ def _read_key(content: Mapping[str, object], column: str, path: str) -> object:
 
 
 def _is_equal(value: object, wanted: object) -> bool:
-    """Returns whether two values have the same type and are equal. In JSON, unlike in Python, true is not 1."""
+    """Returns whether two values have the same type and are equal. In JSON, unlike in Python, true does not equal 1."""
     return type(value) is type(wanted) and value == wanted
 
 

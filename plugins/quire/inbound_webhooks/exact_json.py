@@ -1,6 +1,6 @@
 """Reads and writes JSON without losing digits: 0.10 stays 0.10, and integers can have any length.
 
-Decimal numbers are not parsed as float, which would lose digits that PostgreSQL's numeric and jsonb keep.
+Decimal numbers are not parsed as floats, which would lose digits that PostgreSQL's numeric and jsonb keep.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ TableName = Annotated[str, AfterValidator(_table_name)]
 
 
 class EventTime(StrictModel):
-    """The path of the event time, and optionally a column that stores the newest time. A plain string is the path."""
+    """The path of the event time, and optionally a column that stores the newest time. A string is a path."""
 
     path: JsonPath
     column: Label | None = None
@@ -54,7 +54,7 @@ class EventTime(StrictModel):
 
 
 class DeleteWhen(StrictModel):
-    """An event deletes its row if the value at ``path`` equals ``equals``."""
+    """An event deletes the row if the value at ``path`` equals ``equals``."""
 
     path: JsonPath
     equals: StrictStr | StrictBool | StrictInt

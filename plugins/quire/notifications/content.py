@@ -35,7 +35,7 @@ class Notification:
         facts: labels and their values.
         files: files to download.
         more: says how many further files there are; empty if all are listed.
-        pages: links to the page of the run and to the zip of all files.
+        pages: links to the run page and to the zip of all files.
         warnings: warnings of the run.
     """
 
@@ -98,7 +98,7 @@ def success_notification(
     run_id: str,
     base_url: str,
 ) -> Notification:
-    """Returns the notification of a published run.
+    """Returns the notification for a published run.
 
     Args:
         definition: the report.
@@ -148,7 +148,7 @@ def failure_notification(
     run_id: str,
     base_url: str,
 ) -> Notification:
-    """Returns the notification of a failed run.
+    """Returns the notification for a failed run.
 
     Args:
         definition: the report.

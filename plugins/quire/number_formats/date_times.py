@@ -81,7 +81,7 @@ def _second_decimals(tokens: Sequence[Token]) -> int:
 
 
 def _round_seconds(time: dt.datetime, decimals: int) -> dt.datetime:
-    """Rounds a time to the last decimal place of its section, as Excel does."""
+    """Rounds a time to the last decimal place that its section displays, as Excel does."""
     unit = 10 ** (6 - min(decimals, 6))
     rest = time.microsecond % unit
     try:

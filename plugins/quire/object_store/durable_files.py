@@ -20,7 +20,7 @@ class StagedFile:
     """A temporary file with a unique name, opened for writing.
 
     Args:
-        folder: folder of the file; created if missing.
+        folder: the folder in which the file is created; created if missing.
         top: when the file is deleted, empty folders below this folder are also removed.
     """
 
@@ -79,8 +79,8 @@ def replace_file(source: Path, target: Path) -> None:
 def link_exclusively(source: Path, target: Path) -> bool:
     """Links a file to a second name unless that name exists. Returns whether the link was created.
 
-    If the file system does not support hard links, renames the file instead. In this case, the caller must hold a lock:
-    another process could otherwise create the target just before the rename replaces it.
+    If the file system does not support hard links, renames the file instead. Without hard links, the caller must hold a
+    lock: another process could otherwise create the target just before the rename replaces it.
     """
     try:
         with_parents(target, lambda: os.link(source, target))

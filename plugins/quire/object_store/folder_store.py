@@ -188,7 +188,7 @@ class FolderStore(Store):
                 remove_file(path, top=self._root)
 
     def delete_unchanged(self, key: str, body: bytes) -> bool:
-        """Deletes a small object if its bytes still equal ``body``. Returns whether it was deleted."""
+        """Deletes a small object if its bytes still equal ``body``. Returns whether the object was deleted."""
         path = self._path(key)
         with self._translate_errors(key), self._locked():
             if self.size(key) != len(body) or self.read(key) != body:
@@ -214,7 +214,7 @@ class FolderStore(Store):
         return aborted
 
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
-        """Returns the ``file:`` URL of an object. The URL never expires; its readers need access to the folder."""
+        """Returns the ``file:`` URL of an object. The URL never expires, but readers need access to the folder."""
         return self._path(key).as_uri()
 
     def _path(self, key: str) -> Path:

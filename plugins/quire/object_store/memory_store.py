@@ -141,7 +141,7 @@ class MemoryStore(Store):
                 self._objects.pop(key, None)
 
     def delete_unchanged(self, key: str, body: bytes) -> bool:
-        """Deletes a small object if its bytes still equal ``body``. Returns whether it was deleted."""
+        """Deletes a small object if its bytes still equal ``body``. Returns whether the object was deleted."""
         with self._lock:
             stored = self._objects.get(key)
             if stored is None or stored.body != body:

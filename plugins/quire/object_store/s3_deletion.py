@@ -50,7 +50,7 @@ def _delete_batch(client: S3Client, bucket: str, keys: Sequence[str]) -> Sequenc
 
 
 def delete_unchanged(client: S3Client, bucket: str, key: str, body: bytes) -> bool:
-    """Deletes an object if its bytes still equal ``body``. Returns whether it was deleted.
+    """Deletes an object if its bytes still equal ``body``. Returns whether the object was deleted.
 
     Because some stores ignore ``If-Match``, compares the bytes immediately before the deletion. Does not read objects
     larger than ``body``.

@@ -21,7 +21,7 @@ from quire.object_store.store import NoSuchKeyError
 _BUSY = {
     "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted",
     "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests",
-    "ExpiredToken",  # boto3 refreshes the token of a role before the next attempt
+    "ExpiredToken",  # boto3 refreshes a role's token before the next attempt
     "RequestTimeTooSkewed", "BadDigest", "IncompleteBody",  # wrong clock, or request damaged in transit
 }  # fmt: skip
 _BUSY_STATUS = (408, 429)

@@ -40,7 +40,7 @@ MAX_RETRIES = 7  # boto3 waits up to 50 ms before the first retry, then doubles 
 
 
 def _response_time(response: ResponseMetadataTypeDef) -> datetime:
-    """Returns the store's time when it sent a response, to the second."""
+    """Returns the time at which the store sent a response, by the store's clock, to the second."""
     date = response["HTTPHeaders"].get("date")
     return parsedate_to_datetime(date) if date else datetime.now(UTC)
 
@@ -65,7 +65,7 @@ class S3Store(Store):
 
     @property
     def location(self) -> str:
-        """The name of the bucket and, unless it is on AWS, its endpoint."""
+        """The name of the bucket and, for stores other than AWS, the endpoint."""
         endpoint = self.settings.endpoint_url
         return f"bucket {self.bucket} at {endpoint}" if endpoint else f"bucket {self.bucket}"
 
@@ -206,7 +206,7 @@ class S3Store(Store):
         delete_objects(self.client, self.bucket, keys)
 
     def delete_unchanged(self, key: str, body: bytes) -> bool:
-        """Deletes a small object if its bytes still equal ``body``. Returns whether it was deleted."""
+        """Deletes a small object if its bytes still equal ``body``. Returns whether the object was deleted."""
         return delete_unchanged(self.client, self.bucket, key, body)
 
     def abort_uploads(self, prefix: str, *, before: datetime) -> int:

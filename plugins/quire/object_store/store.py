@@ -53,7 +53,7 @@ class StoredObject:
 class Store(Protocol):
     """Stores objects by key. Writes are atomic and optionally write-once; reads can request ranges.
 
-    Keys are paths with the separator ``/``. Every method is thread-safe.
+    Keys are paths whose parts are separated by ``/``. Every method is thread-safe.
 
     Every method raises StoreRefusedError if the store denies the operation, and StoreUnavailableError if a retry may
     succeed.
@@ -148,7 +148,7 @@ class Store(Protocol):
 
     @abstractmethod
     def delete_unchanged(self, key: str, body: bytes) -> bool:
-        """Deletes a small object if its bytes still equal ``body``. Returns whether it was deleted."""
+        """Deletes a small object if its bytes still equal ``body``. Returns whether the object was deleted."""
 
     @abstractmethod
     def abort_uploads(self, prefix: str, *, before: datetime) -> int:
@@ -210,7 +210,7 @@ class Store(Protocol):
     def has_size(self, key: str, size: int) -> bool:
         """Returns whether an object exists and has this size.
 
-        Before it returns False, sends a second request, because a truncated response may have lost digits of the size.
+        Sends a second request before returning False, because a truncated response may be missing digits of the size.
         """
         return self.size(key) == size or self.size(key) == size
 

@@ -69,7 +69,7 @@ def freshness_token_reader(
     *,
     transaction: SourceTransaction,
 ) -> Callable[[DatePartition], str]:
-    """Returns a function that reads the freshness token of one partition in the snapshot of the transaction.
+    """Returns a function that reads the freshness token of a partition in the snapshot of the transaction.
 
     Tokens from the change log are read in batches that double in size. The first batch is small, because the snapshot
     may expire before the last partition is read. A probe reads the rows of a partition, so it runs only when the token
@@ -170,7 +170,7 @@ def _probe(
     time_column, probe = definition.source.time_column, quote_identifier(probe_column)
     bounds = ", ".join(f"'{_bound(partition, types[time_column])}'" for partition in partitions)
     is_number = types[probe_column].startswith(("int", "numeric"))
-    seconds = f"extract(epoch FROM {probe})"  # SQL syntax, so it always means PostgreSQL's own function
+    seconds = f"extract(epoch FROM {probe})"  # extract is SQL syntax, so it always calls PostgreSQL's own function
     number = probe if is_number else f"{seconds} OPERATOR(pg_catalog.*) {MICROSECONDS}::pg_catalog.numeric"
     # This query uses the report's search_path, so every name is schema-qualified.
     query = bound_query(definition, request, complete_range).within(

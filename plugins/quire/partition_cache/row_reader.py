@@ -102,7 +102,7 @@ def _is_damage(error: Exception) -> bool:
 
 
 def _batch_rows(group: pq.RowGroupMetaData, names: Sequence[str]) -> int:
-    """Estimates from the encoded size of the columns how many rows to decode at a time."""
+    """Estimates how many rows to decode at a time, based on the encoded size of the columns."""
     selected = set(names)
     chunks = (group.column(index) for index in range(group.num_columns))
     size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in selected)

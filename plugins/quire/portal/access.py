@@ -190,7 +190,7 @@ def _definition_error(report: str, caller: Caller, error: DefinitionError) -> HT
 
 
 def _ensure_authorized(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> None:
-    permissions = {("GET", None), (method, entity)}  # one check if only GET is needed
+    permissions = {("GET", None), (method, entity)}  # a set, so that GET is not checked twice
     if not all(caller.may(needed, report, part) for needed, part in permissions):
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"You don't have permission to do this with report {report}.")
 

@@ -116,7 +116,7 @@ async def get_run(access: ReadAccessDep, run_id: RunId, reader: RunReaderDep) ->
 
 @router.get("/{report}/runs/{run_id}/files", summary="List the files of a run")
 async def get_files(access: ReadAccessDep, run_id: RunId, reader: RunReaderDep) -> list[FileView]:
-    """Returns the files of a run. Their URLs are permanent: they check access and redirect to a new presigned URL."""
+    """Returns the files of a run. File URLs are permanent: they check access and redirect to presigned URLs."""
     run, _ = await reader.read_run(access, run_id)
     return run.files
 

@@ -22,7 +22,7 @@ from quire.postgres.partition_query import bound_query, query_columns
 from quire.run_records.stage_records import PlannedRun, SourceColumn
 from quire.stages.plan import plan_partitions
 
-MAX_PARTITIONS = 500  # maximum number of lookups in the store; beyond it, only the planner is used
+MAX_PARTITIONS = 500  # maximum number of lookups in the store; for more partitions, only the planner is used
 GRACE_SECONDS = 2
 # Average bytes per cell for each format, measured with TPC-H lineitem (16 columns) and the flights (19 columns).
 CELL_BYTES = {"xlsx": 6.5, "csv": 7.5, "parquet": 1.3}

@@ -47,7 +47,7 @@ class RunOutcome:
 
     Args:
         state: the state of the run.
-        returned: the return value of publish, or None if Airflow does not have it.
+        returned: the return value of publish, or None if it is missing.
         cause: the recorded failure reason, if any.
         kind: the class name of the error that ``cause`` describes.
         progress: the progress of an active run.

@@ -37,7 +37,7 @@ class PausedError(Exception):
 
 
 class BusyError(Exception):
-    """Identical requests keep starting runs that finish before they can be shared."""
+    """Concurrent identical requests keep starting and finishing runs."""
 
 
 class QuotaError(Exception):
@@ -134,7 +134,8 @@ async def find_or_start_run(
 
     If the newest run for the request is active, that run serves the request; otherwise, a new run is started. Because
     run IDs are unique in Airflow, only one of several concurrent callers can start the new run; other callers search
-    again. A run must also have the conf of the request, because users who start runs in Airflow can choose any run ID.
+    again. To serve the request, a run must also have the same conf, because users who start runs in Airflow can choose
+    any run ID.
 
     Args:
         api: client for Airflow's API that acts on behalf of the user.

@@ -23,7 +23,7 @@ class RunSource:
         manifests: the cache of manifests.
         command_line: the cache of command-line runs.
         outcomes: the cache of the outcomes of Airflow runs.
-        in_thread: runs blocking functions of the store in a thread.
+        in_thread: runs a blocking function in a thread.
     """
 
     store: Store
