@@ -120,7 +120,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Excludes the modules that collection imports from garbage collection, which scans them dozens of times."""
+    """Disables the garbage collector while tests are collected; it would scan the imported modules dozens of times."""
     gc.disable()
     try:
         yield

@@ -44,7 +44,7 @@ def notifying_definition(definition: dict[str, Any], notify: dict[str, Any]) -> 
 
 @pytest.fixture(scope="session")
 def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) -> Path:
-    """A copy of include/ with additional reports: invalid, with an unreachable database, and with notifications."""
+    """A copy of include/ plus an invalid report, a report without a reachable database, and reports that notify."""
     include = tmp_path_factory.mktemp("airflow") / "include"
     shutil.copytree(CLONE / "include", include)
     definition = yaml.safe_load((include / "reports" / "flights.yaml").read_text())

@@ -58,7 +58,7 @@ class Mailbox:
         self._controller.stop()
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
-        """Rejects one address, like a server without that mailbox. aiosmtpd requires this method name."""
+        """Rejects one address, as if its mailbox did not exist. aiosmtpd requires this method name."""
         if address == REFUSED:
             return "550 no such mailbox"
         envelope.rcpt_tos.append(address)

@@ -1,4 +1,4 @@
-"""Conversion of Airflow's PostgreSQL connections to libpq URIs."""
+"""Tests the conversion of Airflow's PostgreSQL connections to libpq URIs."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_notifier_that_raises_breaks_only_its_report(tmp_path: Path) -> None:
 
 
 class FailingQueues(dict[str, str]):
-    """Queues by stage. Looking up the queue of publish raises an error, after several tasks have joined the DAG."""
+    """Queues by stage. Looking up the queue of publish raises an error; by then, the DAG has several tasks."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Messages that notifiers send: two-part e-mails, text escaped for Slack, and errors about unreached recipients."""
+"""Notifiers send two-part e-mails, escape text for Slack, and report recipients that could not be reached."""
 
 from __future__ import annotations
 

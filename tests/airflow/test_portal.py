@@ -203,7 +203,7 @@ def test_invalid_request_is_rejected_with_its_reason(portal: httpx.Client, body:
 
 
 def test_failed_runs_show_their_errors_in_the_list(portal: httpx.Client) -> None:
-    # a run triggered in Airflow with an invalid conf has no known date range
+    # if a run is triggered in Airflow with an invalid conf, its date range is unknown
     reasons = {}
     for wrong in ("carier", "carrie"):
         answer = httpx.post(

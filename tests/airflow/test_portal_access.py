@@ -46,7 +46,7 @@ def run_in_airflow(stack: LocalStack, code: str) -> str:
 
 @pytest.fixture(scope="module")
 def requests(running_stack: LocalStack) -> list[tuple[str, str]]:
-    """Every method and path of the portal."""
+    """The method and path of every portal route."""
     routes: list[tuple[str, list[str]]] = json.loads(run_in_airflow(running_stack, ROUTES))
     requests = [(method, path.format(**FILL)) for path, methods in routes for method in methods]
     assert len(requests) >= 18

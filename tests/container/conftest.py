@@ -85,7 +85,7 @@ def write_settings(folder: Path, name: str, images: Mapping[str, str]) -> Path:
 
 
 def read_settings(path: Path) -> list[tuple[str, str]]:
-    """Returns the settings of an environment file."""
+    """Returns the settings in an environment file."""
     return re.findall(r"^(\w+)=(.*)$", path.read_text(), re.MULTILINE)
 
 

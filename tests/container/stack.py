@@ -48,7 +48,7 @@ class ContainerStack:
         return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
     def store(self) -> S3Store:
-        """Returns the bucket, accessed from the host."""
+        """Returns a store that accesses the bucket from the host."""
         key = self._settings["S3_PASSWORD"]
         return S3Store(
             StoreSettings(
@@ -71,7 +71,7 @@ class ContainerStack:
         wait_for(ready, deadline=deadline, what=lambda: self.project.compose("ps"))
 
     def workers_that_answer(self) -> int:
-        """Returns the number of workers that respond to Celery. Docker's health checks would take too long."""
+        """Returns the number of workers that respond to Celery, because Docker runs health checks too rarely."""
         running = self.project.containers("airflow-worker")
         if not running:
             return 0

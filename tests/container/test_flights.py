@@ -23,7 +23,7 @@ YEAR = {"start": "2013-01-01", "end": "2013-12-31"}
 
 @pytest.fixture(scope="module")
 def run_id(stack: ContainerStack) -> str:
-    """A finished run over the whole year, started through Airflow's API."""
+    """A finished run for the whole year, started through Airflow's API."""
     with stack.client() as client:
         started = stack.trigger(client, "flights", **YEAR)
         assert stack.finish(client, "flights", started)["rows"] == 336_776

@@ -105,7 +105,7 @@ def test_disconnected_worker_returns_without_duplicating_data(stack: ContainerSt
 
 
 def assert_takes_tasks(stack: ContainerStack, name: str) -> None:
-    """Asserts that the worker executes a task of a new run, or of a second new run."""
+    """Asserts that the worker executes a task in one of up to two new runs."""
 
     def done() -> bool:
         with stack.client() as client:

@@ -1,4 +1,4 @@
-"""CSV files of random tables, read by an independent parser, contain the values of an independent formatter."""
+"""In CSV files of random tables, an independent parser finds the values that an independent formatter produces."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outputs(taken: None, folder: Path) -> Iterator[list[str]]:
-    """The output of two concurrent starts, while another process takes the port chosen for Airflow."""
+    """The output of two concurrent starts during which another process takes the port chosen for Airflow."""
     commands = [start_command("up", folder, environment=FOREIGN) for _ in range(2)]
     try:
         with socket.socket() as thief:

@@ -20,7 +20,7 @@ _RANDOM = re.compile(r"[0-9a-f]{12,}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedState:
-    """The contents of a bucket that readers can see.
+    """The published contents of a bucket.
 
     Attributes:
         manifests: the bytes of each manifest, by the manifest's key.
@@ -85,7 +85,7 @@ def plain(key: str) -> str:
 
 
 def cells_of(name: str, body: bytes) -> Any:
-    """Returns a workbook's cells by sheet; for any other kind of file, the bytes."""
+    """Returns a workbook's cells by sheet, or the bytes of any other kind of file."""
     if not name.endswith(".xlsx"):
         return body
     try:

@@ -1,4 +1,4 @@
-"""Runs each Quire command in its own process, which can be killed; it is forked from a process with loaded code.
+"""Runs each Quire command in a forked process, which can be killed and does not have to load the code.
 
 ``python -m tests.faults.forkserver SOCKET`` serves a Unix socket. Each connection starts one process. The client sends
 an environment and a command as a line of JSON, and receives the process ID and later the result. If the process is

@@ -96,7 +96,7 @@ class Matrix:
     def _run_with_fault(
         self, scenario: Scenario, fault: Fault, proxy: Proxy, bucket: str, result: CaseResult
     ) -> list[CommandResult]:
-        """Returns the results of the process with the fault and of its rivals."""
+        """Returns the results of the process with the fault and of the rival commands."""
         command = self._world.runner.start(scenario.arguments, self._world.environment(bucket, proxy))
         proxy.kill = command.kill
         if scenario.rival_starts == "meanwhile":

@@ -1,4 +1,4 @@
-"""A loopback proxy in front of PostgreSQL that injects a fault into one of the server's messages.
+"""A loopback proxy in front of PostgreSQL; it injects a fault into one of the server's messages.
 
 Messages are numbered consecutively over all connections of a command, which opens them one after another.
 """

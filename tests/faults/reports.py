@@ -58,7 +58,7 @@ def write_reports(include: Path) -> None:
 
 
 def fill_tables(url: str, gc_url: str) -> None:
-    """Creates the tables in one database, and the events table also in a second database, whose rows change."""
+    """Creates all tables in one database, and the events table in a second database, where rows change."""
     fill_events(url)
     fill_events(gc_url)
     with psycopg.connect(url, autocommit=True) as connection:

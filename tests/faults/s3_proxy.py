@@ -1,4 +1,4 @@
-"""A loopback proxy in front of an S3 server that injects a fault into exactly one request.
+"""A loopback proxy in front of an S3 server; it injects a fault into exactly one request.
 
 A request is identified by its method, key and turn, because several requests are in progress at once and their order
 differs between runs.

@@ -23,7 +23,7 @@ Record = Callable[[str, object], None]
 
 
 def broken(results: Sequence[CaseResult]) -> list[str]:
-    """Describes each broken promise with its case."""
+    """Returns each broken promise together with its case."""
     return [f"{result.case}: {promise}" for result in results for promise in result.broken]
 
 

@@ -1,4 +1,4 @@
-"""Runs a real server on loopback that receives deliveries."""
+"""Runs a real server that receives deliveries on the loopback interface."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ START = datetime(2013, 3, 1, 12, tzinfo=UTC)
 
 
 def write_webhook(include: Path, name: str = "orders", **changes: Any) -> WebhookDefinition:
-    """Writes the file of a webhook with some fields changed (None removes a field), and reads the file."""
+    """Writes a webhook file with the given changes (None removes a field), and returns the webhook."""
     (include / "webhooks").mkdir(parents=True, exist_ok=True)
     fields = {key: value for key, value in {**WEBHOOK, **changes}.items() if value is not None}
     (include / "webhooks" / f"{name}.yaml").write_text(yaml.safe_dump(fields, sort_keys=False))

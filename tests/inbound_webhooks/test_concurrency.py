@@ -1,4 +1,4 @@
-"""Concurrent deliveries over real connections to a real server and a real PostgreSQL database."""
+"""Tests concurrent deliveries over real connections to a real server and a real PostgreSQL database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every response to ``POST /<webhook>`` from a real server, and the effect of each delivery on the database."""
+"""Tests every response of a real server to ``POST /<webhook>``, and each delivery's effect on the database."""
 
 from __future__ import annotations
 

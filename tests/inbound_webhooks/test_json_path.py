@@ -1,4 +1,4 @@
-"""Paths that select values in a body."""
+"""Tests paths that select values in a body."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_row_state_json_round_trip_is_identical(events: list[Event]) -> None:
 
 @given(EVENTS)
 def test_merge_repeated_events_changes_nothing(events: list[Event]) -> None:
-    """An event is merged again if it is repeated after its ID was pruned (after 30 days)."""
+    """An event that is repeated after 30 days, when its ID has been pruned, is merged again."""
     state = merge(events)
     assert reduce(RowState.merge, events, state) == state
 

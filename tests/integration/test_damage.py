@@ -227,7 +227,7 @@ def record_of(part: StagedPartition) -> str:
 
 
 def test_stored_rows_carry_page_checksums(tmp_path: Path, database: str, bucket: S3Store) -> None:
-    """Even without the block checksums, PyArrow detects this damage."""
+    """PyArrow detects a damaged page even without the block checksums."""
     definition = probed(tmp_path)
     request = request_of(definition, "2013-01-01", "2013-01-31")
     (part,) = store_partitions(definition, request, session=session_of(database), store=bucket)

@@ -1,4 +1,4 @@
-"""Runs the complete pipeline with the flights of 2013, and checks rows, sums, and that there are no partial results."""
+"""Runs the complete pipeline with the flights of 2013; checks rows and sums, and rules out partial results."""
 
 from __future__ import annotations
 

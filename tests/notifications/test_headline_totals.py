@@ -1,4 +1,4 @@
-"""Headline totals are computed from the first summary, as stored."""
+"""Headline totals are computed from the first summary in the store."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ MOMENT_CODES = (
 
 
 def shown_by_libreoffice(folder: Path, cells: list[tuple[Any, str]]) -> list[str]:
-    """Returns the displayed text of each cell, which LibreOffice exports."""
+    """Returns the text of each cell as LibreOffice displays it."""
     with xlsxwriter.Workbook(folder / "cells.xlsx") as book:
         sheet = book.add_worksheet()
         sheet.set_column(0, 0, 80)
@@ -86,7 +86,7 @@ def test_format_value_equals_libreoffice(tmp_path: Path, values: tuple[Any, ...]
         (5, "[>10]0;[<2]0;", ""),
         (1_234_567, '$0.0,, "m"', "$1.2 m"),
         (12, "#,##0.###", "12."),  # like Excel
-        (1.005, "0.00", "1.01"),  # Excel rounds the shortest decimal form; the double is slightly less
+        (1.005, "0.00", "1.01"),  # Excel rounds the shortest decimal form, although the double is less
         (dt.date(2013, 2, 1), "General", "2013-02-01"),
         (dt.date(2013, 2, 1), "0.00", "2013-02-01"),
         (dt.time(6, 5, 9), "hh:mm", "06:05"),

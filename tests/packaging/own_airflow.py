@@ -30,7 +30,7 @@ class OwnAirflow:
         environment: the virtual environment.
         home: AIRFLOW_HOME.
         include: the folder of reports.
-        variables: connections and the bucket.
+        variables: environment variables for the connections and the bucket.
     """
 
     environment: Path

@@ -1,4 +1,4 @@
-"""The portal's responses to invalid requests."""
+"""Tests the portal's responses to invalid requests."""
 
 from __future__ import annotations
 

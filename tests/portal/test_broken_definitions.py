@@ -1,4 +1,4 @@
-"""The pages that editors and readers see for a report whose definition is invalid."""
+"""Tests the pages that editors and readers see for a report whose definition is invalid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Size limits for requests over real connections: an oversized request is not buffered and never reaches the app."""
+"""Over real connections, an oversized request is not buffered and never reaches the app."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Echo:
 
 @pytest.fixture(params=["h11", "httptools"])
 def server(request: pytest.FixtureRequest) -> Iterator[tuple[int, Echo]]:
-    """The port and the app of a server that uses the middleware; one server for each of uvicorn's parsers."""
+    """The port and the app of a server that uses the middleware, with each of uvicorn's parsers in turn."""
     echo = Echo()
     with serve(RequestSizeLimits(echo, read_seconds=1.0), http=request.param) as url:
         yield int(url.rpartition(":")[2]), echo

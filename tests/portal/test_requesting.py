@@ -1,4 +1,4 @@
-"""Requests have limits (quota, formats and rows), and their estimates do not interfere with those of the form."""
+"""Report requests have limits (quota, formats and rows); their estimates do not interfere with the form's estimates."""
 
 from __future__ import annotations
 

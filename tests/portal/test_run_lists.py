@@ -1,4 +1,4 @@
-"""A run list makes few calls to Airflow's API and stops when the client disconnects; each user loads one at a time."""
+"""A run list makes few calls to Airflow's API and stops when the client disconnects; a user loads one at a time."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Airflow:
 
 @pytest.fixture
 def portal(portal: Portal) -> Portal:
-    """The portal, whose list queue does not time out."""
+    """The portal with a list queue that does not time out."""
     use_queue(portal, slots=8, seconds=LONG, wait=LONG)
     return portal
 

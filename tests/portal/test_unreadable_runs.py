@@ -33,7 +33,7 @@ def portal(tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) 
 
 
 def serve_runs(portal: Portal, served: list[dict[str, Any]], *, tasks: Sequence[dict[str, Any]] = ()) -> list[str]:
-    """Serves runs with the same tasks, like Airflow. Returns the IDs of the runs whose tasks are requested."""
+    """Serves runs like Airflow, all with the same tasks. Returns the IDs of the runs whose tasks are requested."""
     ids: list[str] = []
 
     @portal.host.get("/api/v2/dags/events/dagRuns")

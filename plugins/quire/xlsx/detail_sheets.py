@@ -28,7 +28,7 @@ from quire.xlsx.workbook_template import (
 )
 from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
-IN_FLIGHT = 4  # number of batches that are rendered in advance of compression
+IN_FLIGHT = 4  # number of batches that are rendered but not yet compressed
 BUFFERED_BYTES = WRITE_BYTES + 256 * 1024  # the archive and its compressor may have buffered this many bytes
 
 
@@ -97,7 +97,7 @@ class DetailWriter:
         return build_book(self.workbook, self.widths, [DetailSheet("Rows", 0)], [], opens_with_rows=True)
 
     def sheets(self) -> Iterator[Part]:
-        """Yields at least one detail sheet, even if there are no rows."""
+        """Yields the detail sheets; there is at least one, even without rows."""
         while True:
             number = len(self.written) + 1
             name = sheet_name(self.detail.sheet_name, self.taken_names, number=number)

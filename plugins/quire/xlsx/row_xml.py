@@ -22,7 +22,8 @@ from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
 Render = Callable[[pl.Series, Styles], Cells]
 Prepare = Callable[[pa.Array], Callable[[], Cells]]
-MAX_CELL_BYTES, MAX_ESCAPED_BYTES = 120, 7  # the most bytes of XML around a value, and in an escaped UTF-16 code unit
+# the maximum size of the XML around a value, and of an escaped UTF-16 code unit
+MAX_CELL_BYTES, MAX_ESCAPED_BYTES = 120, 7
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class DetailSheet:
 
 @dataclass(frozen=True, slots=True)
 class SheetFrame:
-    """The parts of a detail sheet around its rows.
+    """The parts of a detail sheet that surround its rows.
 
     Args:
         before: the sheet's XML up to the first row.
@@ -121,7 +121,7 @@ def build_book(
 
 
 def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *, opens: bool) -> SheetFrame:
-    """Returns the parts of a detail sheet around its rows.
+    """Returns the parts of a detail sheet that surround its rows.
 
     Args:
         workbook: a workbook with detail rows.
