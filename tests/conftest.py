@@ -7,16 +7,25 @@ import signal
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import boto3
 import pytest
-from quire.dev_stack.flights import READER, load_flights
-from quire.dev_stack.postgres_server import PostgresServer
-from quire.dev_stack.s3_server import S3Server, ensure_bucket
-from quire.object_store.s3_store import S3Store
 
-from tests.fast_mode import REASON, begin_fast_run, select_fast_tests
+from tests.fast_mode import (
+    REASON,
+    begin_fast_run,
+    ensure_server_modules_use_servers,
+    is_server_module,
+    select_fast_tests,
+)
 from tests.faults.counts import pytest_terminal_summary  # noqa: F401 - a hook
+
+if TYPE_CHECKING:  # only the fixtures import these modules, because the controller of pytest-xdist does not need them
+    import boto3
+    from quire.dev_stack.postgres_server import PostgresServer
+    from quire.dev_stack.s3_server import S3Server
+    from quire.object_store.s3_store import S3Store
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +41,8 @@ def servers(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def postgres_server(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """A PostgreSQL server that does not flush data to disk."""
+    from quire.dev_stack.postgres_server import PostgresServer
+
     server = PostgresServer(tmp_path_factory.mktemp("postgresql"), password="s3cret/ pass", fast=True)
     try:
         server.start()
@@ -52,6 +63,8 @@ def fresh_database(postgres_server: PostgresServer) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def flights_owner_url(postgres_server: PostgresServer) -> str:
     """The owner's URL for a database with the flights of 2013."""
+    from quire.dev_stack.flights import load_flights
+
     postgres_server.create_database("flights")
     url = postgres_server.url("flights")
     load_flights(url, reader_password="reader")
@@ -61,12 +74,16 @@ def flights_owner_url(postgres_server: PostgresServer) -> str:
 @pytest.fixture(scope="session")
 def flights_url(postgres_server: PostgresServer, flights_owner_url: str) -> str:
     """The URL for a role that can only read the flights."""
+    from quire.dev_stack.flights import READER
+
     return postgres_server.url("flights", user=READER, password="reader")
 
 
 @pytest.fixture(scope="session")
 def s3_server(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """An S3 server."""
+    from quire.dev_stack.s3_server import S3Server
+
     server = S3Server(tmp_path_factory.mktemp("s3"), secret_key="s3cret/+ key")
     try:
         server.start()
@@ -78,6 +95,8 @@ def s3_server(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="session")
 def s3_session(s3_server: S3Server) -> boto3.session.Session:
     """A boto3 session that tests share, because loading the S3 service description takes 0.15 s of CPU time."""
+    import boto3
+
     settings = s3_server.store().settings
     return boto3.session.Session(
         aws_access_key_id=settings.access_key,
@@ -89,6 +108,9 @@ def s3_session(s3_server: S3Server) -> boto3.session.Session:
 @pytest.fixture
 def bucket(s3_server: S3Server, s3_session: boto3.session.Session) -> Iterator[S3Store]:
     """An empty bucket, accessed by a separate client."""
+    from quire.dev_stack.s3_server import ensure_bucket
+    from quire.object_store.s3_store import S3Store
+
     settings = replace(s3_server.store().settings, bucket=f"test-{uuid.uuid4().hex}")
     store = S3Store(settings, session=s3_session)
     ensure_bucket(store)
@@ -137,9 +159,17 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Makes a fast run skip the modules that contain only tests with servers, and so their imports."""
+    if config.getoption("--fast") and collection_path.suffix == ".py" and is_server_module(collection_path):
+        return True
+    return None
+
+
 @pytest.hookimpl(tryfirst=True)  # so that pytest-xdist sees the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks tests that need servers, and groups tests that share an Airflow instance, according to their fixtures."""
+    ensure_server_modules_use_servers(items)
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if "servers" in fixtures:

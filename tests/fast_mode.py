@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from hypothesis import settings
 FULL_EXAMPLES, FAST_EXAMPLES = 100, 25
 SERVER_PROGRAMS = {"chromium", "docker", "initdb", "pg_ctl", "postgres", "soffice", "weed"}
 SERVER_MODULES = {"airflow", "quire.dev_stack"}  # started by ``python -m``
+# In a fast run, modules with this line are not even imported.
+SERVER_MODULE = re.compile(
+    r'^pytestmark = pytest\.mark\.(server|container|slow|usefixtures\("servers"\))$', re.MULTILINE
+)
 REASON = "a fast test cannot start a server or a desktop program: let it use the fixture `servers`"
 
 
@@ -40,6 +45,24 @@ def _server_program(command: list[str]) -> str | None:
     names = {Path(word).name for word in command[:1]} & SERVER_PROGRAMS
     modules = {after for word, after in itertools.pairwise(command) if word == "-m"} & SERVER_MODULES
     return next(iter(names | modules), None)
+
+
+def is_server_module(path: Path) -> bool:
+    """Returns whether a test module is marked to contain only tests that need a server or are slow."""
+    return path.name.startswith("test_") and SERVER_MODULE.search(path.read_text()) is not None
+
+
+def ensure_server_modules_use_servers(items: list[pytest.Item]) -> None:
+    """Checks that a module's mark hides no test that a fast run could execute.
+
+    Raises:
+        pytest.UsageError: a test in a module marked ``server`` does not use the fixture ``servers``.
+    """
+    for item in items:
+        module = item.getparent(pytest.Module)
+        marks = {mark.name for mark in module.own_markers} if module else set()
+        if "server" in marks and "servers" not in getattr(item, "fixturenames", ()):
+            raise pytest.UsageError(f"{item.nodeid} needs no server: move it, or remove pytestmark from its module")
 
 
 def select_fast_tests(config: pytest.Config, items: list[pytest.Item]) -> None:

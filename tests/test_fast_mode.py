@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 from quire.settings import CLONE
 
-from tests.fast_mode import REASON, SERVER_PROGRAMS
+from tests.fast_mode import REASON, SERVER_PROGRAMS, ensure_server_modules_use_servers
 
 TESTS = """
 import subprocess, sys
@@ -27,9 +30,11 @@ def test_command(command): subprocess.run(command)
 
 def test_fast_run_blocks_servers_and_deselects_their_tests(tmp_path: Path) -> None:
     (tmp_path / "test_made.py").write_text(TESTS)
+    for number, mark in enumerate(("server", 'usefixtures("servers")')):
+        (tmp_path / f"test_{number}.py").write_text(f"pytestmark = pytest.mark.{mark}\nraise SystemExit")
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--fast", "-n", "0", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*command, "-c", CLONE / "pyproject.toml", "--rootdir", tmp_path, tmp_path / "test_made.py"],
+        [*command, "-c", CLONE / "pyproject.toml", "--rootdir", tmp_path, tmp_path],
         env={**os.environ, "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}"},
         capture_output=True,
         text=True,
@@ -41,6 +46,16 @@ def test_fast_run_blocks_servers_and_deselects_their_tests(tmp_path: Path) -> No
     for program in ("postgres", "soffice", "airflow"):
         assert f"RuntimeError: {program}: {REASON}" in done.stdout
     assert f"Failed: {REASON}" in done.stdout or f"\n{REASON}" in done.stdout  # from the fixture
+
+
+def test_module_marked_server_with_a_test_that_needs_none_is_rejected() -> None:
+    def item(*marks: pytest.MarkDecorator, fixtures: list[str]) -> Any:
+        module = SimpleNamespace(own_markers=[mark.mark for mark in marks])
+        return SimpleNamespace(nodeid="t.py::test", fixturenames=fixtures, getparent=lambda _: module)
+
+    ensure_server_modules_use_servers([item(pytest.mark.server, fixtures=["servers"]), item(fixtures=[])])
+    with pytest.raises(pytest.UsageError, match=r"^t.py::test needs no server"):
+        ensure_server_modules_use_servers([item(pytest.mark.server, fixtures=["tmp_path"])])
 
 
 def test_server_programs_are_those_that_the_local_stack_starts() -> None:

@@ -13,6 +13,8 @@ from quire.report.definition import ReportDefinition
 
 from tests.events import SQL, events_report, fill_events, request_of, session_of
 
+pytestmark = pytest.mark.server
+
 STAGES = ["plan", "extract", "layout", "aggregate", "render", "publish"]
 LONGER_THAN_ANY_TEST = 120  # s
 

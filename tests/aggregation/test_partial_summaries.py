@@ -21,6 +21,8 @@ from quire.stages.plan import plan_partitions
 
 from tests.events import ZONE, events_report, fill_many_events, request_of, session_of
 
+pytestmark = pytest.mark.server
+
 MEASURES: dict[str, Any] = {
     "events": {"agg": "count"},
     "total": {"agg": "sum", "of": "amount"},

@@ -10,6 +10,8 @@ from quire.cli.check import check_query
 
 from tests.events import events_report, fill_events, session_of
 
+pytestmark = pytest.mark.server
+
 SQL = "SELECT at, kind, amount, {} AS weight FROM events WHERE at >= %(start)s AND at < %(end)s\n"
 
 

@@ -10,6 +10,8 @@ from quire.date_range import Grain, complete_window
 
 from tests.cli.command import error_line, quire
 
+pytestmark = pytest.mark.server
+
 
 def test_run_without_dates_covers_the_last_complete_window(quire_environment: dict[str, str]) -> None:
     before = datetime.now(UTC)

@@ -16,6 +16,8 @@ from tests.faults.counts import OUTCOMES
 from tests.faults.matrix import CaseResult, Matrix
 from tests.faults.scenarios import SCENARIOS
 
+pytestmark = pytest.mark.server
+
 SEED = 16
 CASES_OF_SAMPLE = 24
 COMBINATIONS = [(scenario.name, fault) for scenario in SCENARIOS.values() for fault in scenario.faults]

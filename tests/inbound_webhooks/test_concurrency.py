@@ -14,6 +14,8 @@ from tests.inbound_webhooks.own_process import own_process
 from tests.inbound_webhooks.shop import Shop, body_of, count_by
 from tests.postgres.tracking.tables import ask
 
+pytestmark = pytest.mark.server
+
 COLUMNS = ("customer", "status", "amount", "note")
 
 

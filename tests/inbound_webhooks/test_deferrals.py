@@ -27,6 +27,8 @@ from tests.inbound_webhooks.shop import (
 )
 from tests.postgres.tracking.tables import run_sql
 
+pytestmark = pytest.mark.server
+
 
 @pytest.mark.parametrize(
     "statement",

@@ -30,6 +30,8 @@ from tests.inbound_webhooks.shop import (
 )
 from tests.postgres.tracking.tables import ask, run_sql
 
+pytestmark = pytest.mark.server
+
 OTHER_SECRET = "whsec_b3RoZXIgc2VjcmV0IG9mIHRoZSBzaG9w"
 
 

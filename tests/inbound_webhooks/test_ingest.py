@@ -18,6 +18,8 @@ from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 from tests.inbound_webhooks.shop import body_of, event_of, write_webhook
 from tests.postgres.tracking.tables import ask, run_sql
 
+pytestmark = pytest.mark.server
+
 INSERT = body_of(1, 1, customer="Ann", status="new", amount=1)
 UPDATE = body_of(1, 2, status="paid", note=None)
 DELETE = body_of(1, 3, kind="order.deleted")

@@ -15,6 +15,8 @@ from tests.inbound_webhooks.conftest import open_shop
 from tests.inbound_webhooks.shop import Shop, body_of, write_webhook
 from tests.postgres.tracking.tables import tracked_report
 
+pytestmark = pytest.mark.server
+
 EVENTS = {
     "table": "public.events",
     "keys": {"id": "data.order.id"},

@@ -23,6 +23,8 @@ from quire.settings import StoreSettings
 
 from tests.events import events_report, fill_many_events, request_of, session_of
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture
 def database(fresh_database: str) -> str:

@@ -18,6 +18,8 @@ from quire.settings import CLONE
 from tests.cli.command import quire
 from tests.events import write_report
 
+pytestmark = pytest.mark.server
+
 ONE_ROW = "(SELECT ctid FROM flights WHERE time_hour = '2013-01-03 10:00-05' LIMIT 1)"
 
 

@@ -27,6 +27,8 @@ from quire.settings import CLONE
 from tests.events import ROWS, events_report, fill_events, request_of, session_of
 from tests.workbooks import open_workbook, sheet_rows
 
+pytestmark = pytest.mark.server
+
 ZONE = "America/New_York"
 SUMMARY = "events_2013-01-01_2013-03-31_summary.xlsx"
 

@@ -25,6 +25,8 @@ from quire.runs.verify import verify_run
 from tests.events import ZONE, events_report, fill_events, fill_many_events, request_of, session_of
 from tests.workbooks import open_workbook, sheet_rows
 
+pytestmark = pytest.mark.server
+
 COUNT, MAX_ROWS = 3_000, 700
 # Three months of rows with NULLs, and with numbers of every magnitude that a cell, a decimal or a float can hold
 FILL = f"""

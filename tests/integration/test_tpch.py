@@ -19,6 +19,8 @@ from tests.events import request_of, session_of
 from tests.tpch import ANSWER, FIRST_DAY, LAST_DAY, PUBLISHED, pricing_summary
 from tests.workbooks import open_workbook, sheet_rows
 
+pytestmark = pytest.mark.server
+
 EXACT = [*range(6), 9]  # the columns with keys, sums and the count; all others are averages
 AVERAGES = [6, 7, 8]
 

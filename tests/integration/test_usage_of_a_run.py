@@ -8,8 +8,11 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from quire.object_store.s3_store import S3Store
 from quire.settings import CLONE
+
+pytestmark = pytest.mark.server
 
 STAGES = ["plan", "extract", "layout", "aggregate", "render", "publish"]
 

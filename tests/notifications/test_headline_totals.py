@@ -19,6 +19,8 @@ from quire.report.definition import ReportDefinition
 from quire.run_records.manifest import Manifest
 from quire.run_records.stage_records import StagedSummary
 
+pytestmark = pytest.mark.server
+
 KEY = "partitions/sales/summary.parquet"
 MEASURES: dict[str, dict[str, Any]] = {
     "orders": {"agg": "count", "format": "#,##0"},

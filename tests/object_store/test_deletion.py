@@ -9,6 +9,8 @@ from botocore.exceptions import ClientError
 from quire.errors import StoreRefusedError
 from quire.object_store.s3_store import S3Store
 
+pytestmark = pytest.mark.server
+
 
 def count_requests(store: S3Store) -> list[str]:
     """Returns a list to which the operation of each deletion request is appended."""

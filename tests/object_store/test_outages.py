@@ -15,6 +15,8 @@ from tests.faults.fault_types import FAULTS
 from tests.faults.http_messages import Message
 from tests.faults.s3_proxy import Exchange, S3Proxy
 
+pytestmark = pytest.mark.server
+
 SECONDS_REFUSED = 0.8
 BODY = b"0123456789" * 10
 

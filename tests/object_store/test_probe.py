@@ -11,6 +11,8 @@ from quire.object_store.probe import probe_store
 from quire.object_store.s3_store import S3Store
 from quire.runs.retention import collect_garbage
 
+pytestmark = pytest.mark.server
+
 
 def assert_clean(store: S3Store) -> None:
     assert list(store.list("")) == []

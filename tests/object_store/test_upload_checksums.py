@@ -14,6 +14,8 @@ from quire.object_store.s3_upload import PART_BYTES
 from tests.faults.fault_types import flipped
 from tests.faults.s3_proxy import Exchange, S3Proxy
 
+pytestmark = pytest.mark.server
+
 BODY = b"0123456789abcdef" * 100
 
 

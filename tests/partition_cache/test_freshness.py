@@ -18,6 +18,8 @@ from tests.aggregated_runs import aggregate_run
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.workbooks import open_workbook, sheet_rows
 
+pytestmark = pytest.mark.server
+
 SQL = """\
 SELECT id, at::{kind} AS at, kind, amount, changed::{probe} AS changed FROM public.events
 WHERE at >= %(start)s AND at < %(end)s

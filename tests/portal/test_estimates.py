@@ -23,6 +23,8 @@ from quire.report.definition import ReportDefinition
 
 from tests.events import events_report, fill_many_events, request_of, session_of
 
+pytestmark = pytest.mark.server
+
 LONG = 60.0
 
 

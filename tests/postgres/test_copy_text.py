@@ -16,6 +16,8 @@ from quire.postgres.copy_text import BLOCK_BYTES
 
 from tests.postgres.test_arrow_types import store
 
+pytestmark = pytest.mark.server
+
 MARK = "\ufeff"  # a byte order mark at the start of a string
 # The special characters of the COPY format, mixed with arbitrary other characters.
 TEXTS = st.text(

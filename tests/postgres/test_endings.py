@@ -23,6 +23,8 @@ from quire.stages.plan import plan_partitions
 
 from tests.events import events_report, fill_events, request_of, session_of
 
+pytestmark = pytest.mark.server
+
 SECONDS = 2.0
 # SILENT sends no rows for minutes; SENDING sends rows for minutes.
 SILENT = "SELECT id, at, kind, amount, weight, note FROM events, (SELECT pg_sleep(600)) s"

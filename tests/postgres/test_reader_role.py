@@ -18,6 +18,8 @@ from quire.postgres import open_transaction
 from tests.events import fill_events, session_of
 from tests.postgres.tracking.tables import run_sql
 
+pytestmark = pytest.mark.server
+
 # The privileges of all roles except the reader on schemas, relations, functions and the database, and their default
 # privileges.
 OTHER_PRIVILEGES = f"""

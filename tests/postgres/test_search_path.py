@@ -17,6 +17,8 @@ from tests.planted import ATTACKER, attacker_url
 from tests.postgres.tracking.tables import run_sql
 from tests.postgres.tracking.test_privileges import login
 
+pytestmark = pytest.mark.server
+
 SQL = "SELECT id, at, kind, amount, weight, note FROM events WHERE at >= %(start)s AND at < %(end)s ORDER BY at, id\n"
 EVENTS_TABLE = "CREATE TABLE sales.events (id int, at timestamptz, kind text, amount numeric, weight real, note text)"
 FORGED = "CREATE VIEW {schema}.events AS SELECT 1 AS id"

@@ -12,6 +12,8 @@ from quire.postgres import SourceTransaction, open_transaction
 from tests.events import session_of
 from tests.postgres.tracking.tables import run_sql
 
+pytestmark = pytest.mark.server
+
 UNUSUAL = {
     "DateStyle": "SQL, DMY",
     "IntervalStyle": "sql_standard",

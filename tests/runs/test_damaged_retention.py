@@ -16,6 +16,8 @@ from quire.runs.verify import verify_run
 from tests.integration.test_damage import flip_digit
 from tests.runs.test_retention import DAY, change, collect, keys, places, publish, supersede
 
+pytestmark = pytest.mark.server
+
 HOUR = timedelta(hours=1)
 
 

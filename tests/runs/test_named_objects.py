@@ -21,6 +21,8 @@ from tests.events import request_of, session_of
 from tests.postgres.tracking.tables import tracked_report
 from tests.runs.test_retention import DAY, collect, keys, places, publish, supersede
 
+pytestmark = pytest.mark.server
+
 
 def run(definition: ReportDefinition, url: str, store: S3Store, **changes: Any) -> Manifest:
     request = replace(request_of(definition), **changes)

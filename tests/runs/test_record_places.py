@@ -25,6 +25,8 @@ from tests.events import DEFINITION, SQL, events_report, fill_events, request_of
 from tests.integration.test_damage import keys, summaries
 from tests.run_records.test_records import MANIFEST
 
+pytestmark = pytest.mark.server
+
 PROBED: dict[str, Any] = {"source": {"freshness": {"probe": "id"}}}
 
 

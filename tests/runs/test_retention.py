@@ -24,6 +24,8 @@ from quire.settings import StoreSettings
 
 from tests.events import request_of, session_of
 
+pytestmark = pytest.mark.server
+
 DAY = timedelta(days=1)
 
 

@@ -17,6 +17,8 @@ from quire.run_records.serialization import to_json
 from quire.run_records.stage_records import RenderedFile
 from quire.runs.verify import READ_BYTES, verify_run
 
+pytestmark = pytest.mark.server
+
 START, END = dt.date(2013, 1, 1), dt.date(2013, 1, 31)
 ROWS = 3
 

@@ -26,6 +26,8 @@ from tests.faults.fault_types import FAULTS
 from tests.faults.http_messages import Message
 from tests.faults.s3_proxy import Exchange, S3Proxy, request_name
 
+pytestmark = pytest.mark.server
+
 
 def staged_events(
     include: Path, url: str, store: S3Store, **changes: Any

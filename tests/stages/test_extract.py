@@ -25,6 +25,8 @@ from quire.stages.plan import plan_partitions
 
 from tests.events import ROWS, SQL, events_report, fill_events, request_of, session_of
 
+pytestmark = pytest.mark.server
+
 
 @dataclass
 class Extraction:

@@ -18,6 +18,8 @@ from quire.stages.layout import layout_run
 
 from tests.events import events_report, request_of
 
+pytestmark = pytest.mark.server
+
 
 def planned(definition: ReportDefinition, **request: Any) -> RunPlan:
     return RunPlan(

@@ -17,6 +17,8 @@ from quire.stages.plan import plan_partitions
 
 from tests.events import SQL, events_report, fill_events, request_of, session_of
 
+pytestmark = pytest.mark.server
+
 # Planning a report without reusable partitions needs no store.
 UNREACHABLE_STORE = S3Store(StoreSettings.from_uri("aws://key:secret@/?endpoint_url=http://127.0.0.1:1", bucket="none"))
 

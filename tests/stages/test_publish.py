@@ -21,6 +21,8 @@ from tests.aggregated_runs import aggregate_run
 from tests.events import SQL, events_report, fill_events, request_of, session_of
 from tests.workbooks import open_workbook, sheet_rows
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture
 def definition(tmp_path: Path, fresh_database: str) -> ReportDefinition:

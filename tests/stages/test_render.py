@@ -26,6 +26,8 @@ from quire.stages.render import render_workbooks
 from tests.events import events_report, request_of
 from tests.workbooks import open_workbook, sheet_rows
 
+pytestmark = pytest.mark.server
+
 COLUMNS = (SourceColumn(name="at", pg_type="timestamptz"), SourceColumn(name="note", pg_type="text"))
 NOTE_LETTERS = 2_000
 

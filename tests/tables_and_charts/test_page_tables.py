@@ -20,6 +20,8 @@ from tests.events import events_report, fill_events, request_of, session_of
 from tests.number_formats.test_values import csv_of_sheet
 from tests.portal.test_page_summaries import SUMMARIES, publish
 
+pytestmark = pytest.mark.server
+
 SUMMARY = {
     "name": "By day",
     "by": [{"column": "at", "every": "day"}],

@@ -21,6 +21,8 @@ from quire.tables_and_charts.page_tables import MAX_ROWS, summary_tables
 
 from tests.events import events_report, fill_events, request_of, session_of
 
+pytestmark = pytest.mark.server
+
 ONE_VALUE = pa.array(["x" * 1_000])
 KEY = "summaries/events/forged.parquet"
 

@@ -13,6 +13,8 @@ from tests.planted import ATTACKER, attacker_url
 from tests.postgres.tracking.tables import ask, run_sql, stale, tokens, tracked_report
 from tests.postgres.tracking.test_privileges import login
 
+pytestmark = pytest.mark.server
+
 TABLES = """
 CREATE TABLE public.events (id int, at timestamptz, kind text, amount numeric(12,2), weight numeric, note text)
     PARTITION BY RANGE (at);

@@ -13,6 +13,8 @@ from tests.cli.command import error_line, quire
 from tests.events import events_report, fill_events
 from tests.postgres.tracking.tables import EVENTS, run_sql, tracked_report
 
+pytestmark = pytest.mark.server
+
 RUN = ("run", "events", "--start", "2013-01-01", "--end", "2013-03-31", "--json")
 
 

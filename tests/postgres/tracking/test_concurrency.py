@@ -31,6 +31,8 @@ from tests.events import request_of, session_of
 from tests.postgres.tracking.observed import observed_session
 from tests.postgres.tracking.tables import PARTITIONED, ask, run_sql, tokens, tracked_report
 
+pytestmark = pytest.mark.server
+
 WRITERS, SECONDS, ROUNDS = 3, 4, 3
 MAX_PAUSE = 0.3  # long enough that some tokens do not change between two reads
 Rows = list[tuple[int, str, str | None]]

@@ -12,6 +12,8 @@ from quire.postgres.tracking.installation import track
 from tests.events import TABLE, fill_events, session_of
 from tests.postgres.tracking.tables import EVENTS, PARTITIONED, run_sql, tracked_report
 
+pytestmark = pytest.mark.server
+
 RANGE = "WHERE e.at >= %(start)s AND e.at < %(end)s"
 COLUMNS = "e.id, e.at, e.kind, e.amount, e.weight, e.note"
 

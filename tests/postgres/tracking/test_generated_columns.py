@@ -10,6 +10,8 @@ from quire.report.definition import ReportDefinition
 
 from tests.postgres.tracking.tables import PARTITIONED, ask, run_sql, stale, tokens, tracked_report
 
+pytestmark = pytest.mark.server
+
 MONTHS = ["2013-01", "2013-02", "2013-03"]
 
 

@@ -21,6 +21,8 @@ from tests.planted import attacker_url, plant, was_hijacked
 from tests.postgres.tracking.tables import EVENTS, ask, run_sql, tokens, tracked_report
 from tests.postgres.tracking.test_privileges import login
 
+pytestmark = pytest.mark.server
+
 ORDERS = """
 CREATE TABLE orders (
     id varchar(10) PRIMARY KEY, customer text NOT NULL, status text, amount numeric, lines jsonb, note text,

@@ -14,6 +14,8 @@ from quire.postgres.tracking.installation import compact, track, untrack
 from tests.events import fill_events
 from tests.postgres.tracking.tables import EVENTS, PARTITIONED, ask, objects, run_sql, stale, tokens, tracked_report
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture
 def database(fresh_database: str) -> str:

@@ -17,6 +17,8 @@ from quire.report.definition import ReportDefinition
 from tests.events import fill_events
 from tests.postgres.tracking.tables import EVENTS, ask, run_sql, tracked_report
 
+pytestmark = pytest.mark.server
+
 LIMIT_SECONDS = 2
 PAUSE_SECONDS = 1.5  # one pause is shorter than the time limit, but two are longer
 TABLES = ("events", "kinds", "notes")

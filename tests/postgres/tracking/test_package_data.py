@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from quire.settings import CLONE
 
 from tests.postgres.tracking.tables import PARTITIONED, run_sql, tracked_report
+
+pytestmark = pytest.mark.server
 
 COMMANDS = """
 import sys

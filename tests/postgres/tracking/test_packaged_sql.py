@@ -16,6 +16,8 @@ from tests.inbound_webhooks.shop import TABLE as ORDERS_TABLE
 from tests.inbound_webhooks.shop import write_webhook
 from tests.postgres.tracking.tables import run_sql, tracked_report
 
+pytestmark = pytest.mark.server
+
 PROGRAM = """
 import sys
 from pathlib import Path

@@ -13,6 +13,8 @@ from quire.postgres.tracking.installation import track, untrack
 
 from tests.postgres.tracking.tables import EVENTS, PARTITIONED, ask, objects, run_sql, stale, tokens, tracked_report
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture
 def database(fresh_database: str) -> str:

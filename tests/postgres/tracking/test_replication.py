@@ -12,6 +12,8 @@ from quire.postgres.tracking.installation import track
 
 from tests.postgres.tracking.tables import PARTITIONED, ask, run_sql, stale, tokens, tracked_report
 
+pytestmark = pytest.mark.server
+
 SECONDS = 60
 ROWS = "SELECT * FROM events ORDER BY id"
 TABLES = ("events", "events_old", "events_new_a", "events_new_b")

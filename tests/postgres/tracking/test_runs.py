@@ -25,6 +25,8 @@ from tests.events import fill_events, request_of, session_of
 from tests.postgres.tracking.observed import observed_session, reads_tokens
 from tests.postgres.tracking.tables import EVENTS, PARTITIONED, run_sql, tracked_report
 
+pytestmark = pytest.mark.server
+
 ALL = ["2013-01", "2013-02", "2013-03"]
 DAY_EDGE = re.compile(r"'\d{4}-\d\d-\d\d \d\d:00:00'")  # a partition's bound in the query for tokens
 

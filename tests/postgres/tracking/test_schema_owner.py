@@ -21,6 +21,8 @@ from tests.planted import ATTACKER, attacker_url, was_hijacked
 from tests.postgres.tracking.tables import EVENTS, ask, run_sql, tokens, tracked_report
 from tests.postgres.tracking.test_privileges import login
 
+pytestmark = pytest.mark.server
+
 # All objects that Quire uses in the schema, each with code that runs when the object is used.
 TRAP = """
 CREATE SEQUENCE public.runs;

@@ -16,6 +16,8 @@ from tests.events import ZONE, fill_events, session_of
 from tests.postgres.tracking.observed import observed_session
 from tests.postgres.tracking.tables import EVENTS, PARTITIONED, run_sql, stale, tokens, tracked_report
 
+pytestmark = pytest.mark.server
+
 ALL = ["2013-01", "2013-02", "2013-03"]
 CHANGES = [
     ("INSERT INTO events (id, at) VALUES (9, '2013-02-03 12:00 America/New_York')", ["2013-02"]),

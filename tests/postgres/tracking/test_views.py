@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import psycopg
+import pytest
 from quire.postgres.tracking.installation import track
 
 from tests.events import fill_events
 from tests.postgres.tracking.tables import ask, run_sql, tracked_report
+
+pytestmark = pytest.mark.server
 
 
 def test_track_again_does_not_wait_for_view_readers(tmp_path: Path, fresh_database: str) -> None:
