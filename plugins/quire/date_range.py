@@ -185,6 +185,10 @@ class DateRange:
         if count > MAX_PARTITIONS:
             raise RangeError(f"The date range has {count:,} {grain}s; a run allows at most {MAX_PARTITIONS:,}")
 
+    def as_partition(self) -> DatePartition:
+        """Returns the complete range as one partition."""
+        return DatePartition(key="all", start=self.start, stop=self.end + timedelta(days=1), timezone=self.timezone)
+
     def partitions(self, grain: Grain) -> tuple[DatePartition, ...]:
         """Splits the range at period boundaries into ordered partitions. Each day is in exactly one partition.
 

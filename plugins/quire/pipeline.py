@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from quire.errors import DefinitionError
@@ -17,7 +17,7 @@ from quire.partition_cache.freshness import is_reusable
 from quire.postgres import SourceSession
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
-from quire.resource_usage import TaskMeter, measure_task
+from quire.resource_usage import StageMeters
 from quire.run_records.manifest import PublishedRun
 from quire.run_records.stage_records import (
     LaidOutRun,
@@ -37,6 +37,10 @@ StageProgress = Callable[[str, int, int], None]
 """Called with the name of a stage, its number of finished units, and its total number of units."""
 
 
+def ignore_progress(stage: str, done: int, total: int) -> None:
+    """Does nothing; the default ``StageProgress``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineResult:
     """The published run, its partitions (including cache hits), and the resources that each stage used."""
@@ -47,32 +51,13 @@ class PipelineResult:
     usage: tuple[TaskUsage, ...]
 
 
-class _Meters:
-    """Measures each stage of a run, including its SQL statements."""
-
-    def __init__(self, request: RunRequest) -> None:
-        self._task = f"{request.start} to {request.end}"
-        self._began = time.perf_counter()
-        self.usages: list[TaskUsage] = []
-
-    @contextmanager
-    def stage(self, name: str, session: SourceSession | None = None) -> Iterator[TaskMeter]:
-        with measure_task(name, self._task, session.statements if session else None) as meter:
-            yield meter
-            self.usages.append(meter.usage())
-
-    def seconds(self) -> dict[str, float]:
-        spent = {usage.stage: usage.seconds for usage in self.usages}
-        return {**spent, "total": round(time.perf_counter() - self._began, 3)}
-
-
 def run_report(
     definition: ReportDefinition,
     request: RunRequest,
     *,
     session: SourceSession,
     store: Store,
-    progress: StageProgress = lambda stage, done, total: None,
+    progress: StageProgress = ignore_progress,
 ) -> PipelineResult:
     """Runs plan, extract, layout, aggregate, render and publish. Starts over if a stored object is damaged.
 
@@ -102,39 +87,77 @@ def _run_stages(
     progress: StageProgress,
     lease: Lease,
 ) -> PipelineResult:
-    from quire.stages.layout import layout_run
-    from quire.stages.publish import publish_run
-
-    meters = _Meters(request)
+    meters = StageMeters(request)
     plan, partitions = _stage_partitions(
         definition, request, session=session, store=store, progress=progress, meters=meters
     )
+    published = publish_partitions(
+        definition,
+        plan,
+        partitions,
+        session=session,
+        store=store,
+        progress=progress,
+        meters=meters,
+        lapsed=lease.has_lapsed,
+    )
+    return PipelineResult(
+        published=published, partitions=partitions, seconds=meters.seconds(), usage=tuple(meters.usages)
+    )
+
+
+def publish_partitions(
+    definition: ReportDefinition,
+    plan: RunPlan,
+    partitions: Sequence[StagedPartition],
+    *,
+    session: SourceSession,
+    store: Store,
+    meters: StageMeters,
+    lapsed: Callable[[], bool],
+    progress: StageProgress = ignore_progress,
+) -> PublishedRun:
+    """Runs layout, aggregate, render and publish.
+
+    Args:
+        definition: the report.
+        plan: the run's plan.
+        partitions: all partitions, in order.
+        session: the source.
+        store: the store for all objects.
+        meters: measures the stages.
+        lapsed: see ``publish_run``.
+        progress: called when a stage starts, advances or ends.
+
+    Raises:
+        ReportError: a stage failed, so the run has no manifest.
+    """
+    from quire.stages.layout import layout_run
+    from quire.stages.publish import publish_run
+
     with meters.stage("layout"):
         laid_out = layout_run(definition, plan, partitions, store=store)
-    run = laid_out.run
     # aggregate and render run sequentially, because in parallel they would need the memory of both
     with meters.stage("aggregate") as meter:
-        summaries = _aggregate(definition, run, store=store, progress=progress)
+        summaries = _aggregate(definition, laid_out.run, store=store, progress=progress)
         meter.count_written(summaries)
     with meters.stage("render") as meter:
         files = _render(definition, laid_out, summaries, store=store, progress=progress)
         meter.count_written(files)
-    with meters.stage("publish", session := session.with_own_log()) as meter:
+    with meters.stage("publish", (session := session.with_own_log()).statements) as meter:
         progress("publish", 0, 1)
         published = publish_run(
             definition,
-            run,
+            laid_out.run,
             summaries,
             files,
             session=session,
             store=store,
             usage=lambda: (*meters.usages, meter.usage()),
-            lapsed=lease.has_lapsed,
+            lapsed=lapsed,
         )
         progress("publish", 1, 1)
-    return PipelineResult(
-        published=published, partitions=partitions, seconds=meters.seconds(), usage=tuple(meters.usages)
-    )
+    return published
 
 
 def store_partitions(
@@ -143,7 +166,7 @@ def store_partitions(
     *,
     session: SourceSession,
     store: Store,
-    progress: StageProgress = lambda stage, done, total: None,
+    progress: StageProgress = ignore_progress,
 ) -> tuple[StagedPartition, ...]:
     """Runs plan and extract to store the stale partitions of a date range for later runs.
 
@@ -170,7 +193,7 @@ def store_partitions(
     with hold_lease(request, store=store):
         _, staged = retry_on_damage(
             lambda: _stage_partitions(
-                definition, request, session=session, store=store, progress=progress, meters=_Meters(request)
+                definition, request, session=session, store=store, progress=progress, meters=StageMeters(request)
             )
         )
     return staged
@@ -183,33 +206,50 @@ def _stage_partitions(
     session: SourceSession,
     store: Store,
     progress: StageProgress,
-    meters: _Meters,
+    meters: StageMeters,
 ) -> tuple[RunPlan, tuple[StagedPartition, ...]]:
     """Runs plan and extract. Returns the plan and all partitions, in order."""
     from quire.stages.plan import plan_partitions
 
-    with meters.stage("plan", session := session.with_own_log()) as meter:
+    with meters.stage("plan", (session := session.with_own_log()).statements) as meter:
         progress("plan", 0, 1)
         planned = plan_partitions(definition, request, session=session, store=store)
         meter.count(units=planned.partition_count)
         progress("plan", 1, 1)
-    with meters.stage("extract", session := session.with_own_log()) as meter:
-        extracted = _extract(definition, planned, session=session, store=store, progress=progress)
+    with meters.stage("extract", (session := session.with_own_log()).statements) as meter:
+        extracted = extract_groups(definition, planned, session=session, store=store, progress=progress)
         meter.count_written(extracted)
     return planned.plan, merge_partitions(definition, planned.plan, (*planned.cached, *extracted))
 
 
-def _extract(
+def extract_groups(
     definition: ReportDefinition,
     planned: PlannedRun,
     *,
     session: SourceSession,
     store: Store,
-    progress: StageProgress,
+    progress: StageProgress = ignore_progress,
+    max_seconds: float = math.inf,
 ) -> tuple[StagedPartition, ...]:
+    """Extracts the planned groups in up to ``source.parallel`` threads.
+
+    Args:
+        definition: the report.
+        planned: the planned run.
+        session: the session with the source.
+        store: the store for the partitions.
+        progress: called when a group starts or ends.
+        max_seconds: the time after which no further group is started.
+
+    Returns:
+        The extracted partitions, in order.
+
+    Raises:
+        ReportError: an extract failed.
+    """
     from quire.stages.extract import extract_partitions
 
-    cached, total = len(planned.cached), planned.partition_count
+    cached, total, began = len(planned.cached), planned.partition_count, time.monotonic()
     progress("extract", cached, total)
     extracted: dict[int, tuple[StagedPartition, ...]] = {}
     workers = max(1, min(definition.source.parallel, os.cpu_count() or 1, len(planned.groups)))
@@ -223,6 +263,8 @@ def _extract(
                 for done in wait(waiting, timeout=SIGNAL_SECONDS, return_when=FIRST_COMPLETED).done:
                     extracted[waiting.pop(done)] = done.result()
                     progress("extract", cached + sum(map(len, extracted.values())), total)
+                if time.monotonic() - began > max_seconds:
+                    waiting = {future: number for future, number in waiting.items() if not future.cancel()}
         except BaseException:
             session.cancelled.set()
             pool.shutdown(wait=True, cancel_futures=True)

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from quire.memory_allocator import release_free_memory
+from quire.report.request import RunRequest
 from quire.run_records.stage_records import RenderedFile, StagedPartition, StagedSummary, StatementUsage, TaskUsage
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,26 @@ def measure_task(stage: str, task: str, statements: StatementLog | None = None) 
         yield meter
     finally:
         _log(meter.usage())
+
+
+class StageMeters:
+    """Measures each stage of a run in one process."""
+
+    def __init__(self, request: RunRequest) -> None:
+        self._task, self._began = f"{request.start} to {request.end}", time.perf_counter()
+        self.usages: list[TaskUsage] = []
+
+    @contextmanager
+    def stage(self, name: str, statements: StatementLog | None = None) -> Iterator[TaskMeter]:
+        """Yields a stage's meter, and appends its usage to ``usages`` if the stage succeeds."""
+        with measure_task(name, self._task, statements) as meter:
+            yield meter
+            self.usages.append(meter.usage())
+
+    def seconds(self) -> dict[str, float]:
+        """Returns the elapsed seconds of each stage, and their total since the run started."""
+        spent = {usage.stage: usage.seconds for usage in self.usages}
+        return {**spent, "total": round(time.perf_counter() - self._began, 3)}
 
 
 def _log(usage: TaskUsage) -> None:

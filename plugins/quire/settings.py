@@ -7,6 +7,7 @@ AIRFLOW_CONN_SMTP_DEFAULT   the connection that sends e-mail; Quire checks only 
 QUIRE_BUCKET                default: quire
 QUIRE_INCLUDE               default: include/ next to plugins/, or $AIRFLOW_HOME/include for an installed wheel
 QUIRE_MAX_ACTIVE_RUNS       maximum active runs per portal user: default 10, at most 100
+QUIRE_FAN_OUT               estimated work above which a run fans out into several tasks: default 5s, or always
 QUIRE_POD_TEMPLATES         folder with a pod template per stage for the KubernetesExecutor
 """
 
@@ -26,6 +27,7 @@ OWNER_CONNECTION = "quire_owner"
 MAIL_CONNECTION = "smtp_default"
 DEFAULT_BUCKET = "quire"
 DEFAULT_ACTIVE_RUNS = 10
+DEFAULT_FAN_OUT = "5s"
 MAX_ACTIVE_RUNS = 100
 PACKAGE_PARENT = Path(__file__).resolve().parents[1]  # plugins/ in a clone or an image, site-packages for the wheel
 CLONE = PACKAGE_PARENT.parent
@@ -168,6 +170,11 @@ def max_active_runs(environment: Mapping[str, str] = os.environ) -> int:
     if text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_ACTIVE_RUNS:
         return int(text)
     raise SettingsError(f"QUIRE_MAX_ACTIVE_RUNS is {text[:20]!r}: write a number from 1 to {MAX_ACTIVE_RUNS}")
+
+
+def fan_out(environment: Mapping[str, str] = os.environ) -> str:
+    """Returns when runs fan out into several tasks, as text: a duration of estimated work, or ``always``."""
+    return environment.get("QUIRE_FAN_OUT") or DEFAULT_FAN_OUT
 
 
 def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) -> str:

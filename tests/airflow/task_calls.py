@@ -11,13 +11,14 @@ from typing import Any, cast
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 from airflow.sdk.execution_time.context import set_current_context
-from quire.airflow_dag import build_dag, connections, tasks
+from quire.airflow_dag import assets, build_dag
 from quire.airflow_dag.xcom import CACHED, DAMAGE, PLAN, RUN, USAGE
 from quire.object_store.s3_store import S3Store
 from quire.postgres import SourceSession
 from quire.report.definition import ReportDefinition
+from quire.settings import STORE_CONNECTION, connection_variable
 
 XCOM_KEYS = (PLAN, CACHED, RUN, USAGE, DAMAGE)
 
@@ -31,12 +32,16 @@ class TaskCalls:
         conf: the run's conf.
         build: a function that builds the DAG.
         xcoms: the XComs by task and key; an XCom of a mapped task is a list.
+        outlets: URIs of the assets that Airflow would create events for, by task.
+        skipped: the tasks that a task asked Airflow to skip.
     """
 
     definition: ReportDefinition
     conf: dict[str, Any]
     build: Callable[[ReportDefinition], DAG] = build_dag
     xcoms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outlets: dict[str, list[str]] = field(default_factory=dict)
+    skipped: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.dag = self.build(self.definition)
@@ -48,18 +53,26 @@ class TaskCalls:
         return {
             "dag_run": run,
             "params": {name: self.dag.params[name] for name in self.dag.params},
+            "task": SimpleNamespace(outlets=[]),
             "ti": SimpleNamespace(xcom_push=pushed.__setitem__),
             "outlet_events": {
-                tasks.report_asset(self.definition): SimpleNamespace(),
-                tasks.partitions_asset(self.definition): SimpleNamespace(add_partitions=lambda keys: None),
+                assets.report_asset(self.definition): SimpleNamespace(),
+                assets.partitions_asset(self.definition): SimpleNamespace(add_partitions=lambda keys: None),
             },
         }
 
     def _call(self, task_id: str, *arguments: Any) -> dict[str, Any]:
         pushed: dict[str, Any] = {}
         task = cast(Any, self.dag.get_task(task_id))
-        with set_current_context(self._context(pushed)):
-            pushed["return_value"] = task.python_callable.__wrapped__(*arguments)
+        context = self._context(pushed)
+        with set_current_context(context):
+            try:
+                pushed["return_value"] = task.python_callable.__wrapped__(*arguments)
+            except DownstreamTasksSkipped as skipped:
+                self.skipped = skipped.tasks
+        self.outlets[task_id] = [
+            asset.uri for asset in (*(() if task.is_mapped else task.outlets), *context["task"].outlets)
+        ]
         passed: dict[str, Any] = json.loads(json.dumps(pushed))
         return passed
 
@@ -127,8 +140,18 @@ def task_calls(
     store: S3Store,
     build: Callable[[ReportDefinition], DAG] = build_dag,
 ) -> TaskCalls:
-    """Returns the task calls of a run that uses ``session`` and ``store``."""
-    monkeypatch.setattr(tasks, "open_session", lambda _: session)
-    monkeypatch.setattr(tasks, "open_store", lambda: store)
-    monkeypatch.setattr(connections, "open_store", lambda: store)
-    return TaskCalls(definition, conf, build)
+    """Returns a run whose tasks find the database of ``session`` and ``store`` in Airflow's connections.
+
+    The run fans out unless ``conf`` says otherwise.
+    """
+    settings = store.settings
+    connection = {
+        "conn_type": "aws",
+        "login": settings.access_key,
+        "password": settings.secret_key,
+        "extra": {"endpoint_url": settings.endpoint_url, "region_name": settings.region_name},
+    }
+    monkeypatch.setenv(connection_variable(STORE_CONNECTION), json.dumps(connection))
+    monkeypatch.setenv("QUIRE_BUCKET", store.bucket)
+    monkeypatch.setenv(connection_variable(definition.source.connection), session.url)
+    return TaskCalls(definition, {"fan_out": True, **conf}, build)

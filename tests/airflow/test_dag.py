@@ -135,7 +135,7 @@ def test_publish_updates_the_asset_even_if_nothing_was_rendered(events: dict[str
 
 def test_form_has_dates_parameters_and_force(events: dict[str, Any]) -> None:
     schemas, defaults = events["params"], events["defaults"]
-    assert list(schemas) == ["start", "end", "kind", "most", "since", "formats", "force"]
+    assert list(schemas) == ["start", "end", "kind", "most", "since", "formats", "force", "fan_out"]
     assert schemas["formats"]["items"]["enum"] == ["xlsx", "csv", "parquet"]
     assert defaults["formats"] == ["xlsx"]
     assert [(schemas[name]["type"], schemas[name]["format"]) for name in ("start", "end")] == [
@@ -144,7 +144,7 @@ def test_form_has_dates_parameters_and_force(events: dict[str, Any]) -> None:
     assert (schemas["kind"]["type"], schemas["kind"]["enum"]) == (["null", "string"], ["a", "b", None])
     assert (schemas["most"]["type"], schemas["most"]["minimum"], defaults["most"]) == ("integer", 1, 5)
     assert (schemas["since"]["type"], schemas["since"]["format"]) == ("string", "date")
-    assert (schemas["force"]["type"], defaults["force"]) == ("boolean", False)
+    assert [(schemas[name]["type"], defaults[name]) for name in ("force", "fan_out")] == [("boolean", False)] * 2
 
 
 def test_schedule_is_in_the_reports_time_zone(facts: dict[str, Any]) -> None:

@@ -5,22 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-from quire.dev_stack.airflow_runs import return_value, start_run, task_states
+from quire.dev_stack.airflow_runs import start_run, task_states
 from quire.dev_stack.stack import LocalStack
 from quire.object_store.s3_store import S3Store
 from quire.runs.leases import lease_key
 from quire.runs.manifest_store import read_manifest
 from quire.runs.verify import verify_run
 
+from tests.airflow.run_results import published_value
 from tests.airflow.test_scheduler import task_log, wait
 
-DAYS = {"start": "2013-08-01", "end": "2013-08-03", "formats": ["csv"]}
+DAYS = {"start": "2013-08-01", "end": "2013-08-03", "formats": ["csv"], "fan_out": True}
 
 
 def publish(client: httpx.Client, conf: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     run_id = start_run(client, "daily", conf)
     assert wait(client, "daily", run_id) == "success"
-    published: dict[str, Any] = return_value(client, "daily", run_id, "publish")
+    published = published_value(client, "daily", run_id)
     return run_id, published
 
 

@@ -129,7 +129,7 @@ def test_notify_that_times_out_names_only_missed_recipients(
 ) -> None:
     definition, run = definition_of("a@example.org", LATE, "c@example.org"), UnreachableApi()
     with DAG("sales", schedule=None) as dag:
-        notifications.notify_when_ended(definition, [], success=notification_of)
+        notifications.notify_when_ended(definition, [], success=lambda definition, _: notification_of(definition))
     notify: Any = dag.get_task("notify")
     context: Any = {"ti": run, "run_id": run.run_id}
     with set_current_context(context):

@@ -8,12 +8,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import httpx
-from quire.dev_stack.airflow_runs import fail_run, return_value, run_state, start_run, task_states
+from quire.dev_stack.airflow_runs import fail_run, run_state, start_run, task_states
 from quire.dev_stack.stack import LocalStack
 
 from tests.airflow.mailbox import MAIL_PASSWORD, SENDER, Mailbox
 from tests.airflow.portal import ask, program
 from tests.airflow.portal import show as portal_run
+from tests.airflow.run_results import published_value
 from tests.airflow.test_scheduler import task_log, wait, wait_for_task
 
 JANUARY = {"start": "2013-01-01", "end": "2013-01-31"}
@@ -39,7 +40,7 @@ def test_published_run_notifies_each_recipient_once_with_rows_and_links(
     assert mail.body == other.body
     assert [part.get_content_type() for part in mail.message.iter_parts()] == ["text/plain", "text/html"]
     assert mail.message["Subject"] == "Flights from New York, 2013-01-01 to 2013-01-31: ready"
-    published = return_value(client, "notifying", run_id, "publish")
+    published = published_value(client, "notifying", run_id)
     assert f">{published['rows']}<" in mail.body
     assert ">HA<" in mail.body
     assert f">{published['rows'] * 4_983:,}<" in mail.body  # in miles; all these flights go from JFK to Honolulu
@@ -76,7 +77,7 @@ def test_invalid_request_notifies_with_its_reason(
 
 
 def test_several_failed_tasks_send_one_mail(running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox) -> None:
-    run_id = start_run(client, "dividing", {"start": "2013-01-01", "end": "2013-01-04"})
+    run_id = start_run(client, "dividing", {"start": "2013-01-01", "end": "2013-01-04", "fan_out": True})
     assert wait(client, "dividing", run_id) == "failed"
     (mail,) = mailbox.containing(page_of(running_stack, "dividing", run_id))
     assert mail.message["Subject"] == "Flights from New York, 2013-01-01 to 2013-01-04: failed"
@@ -110,7 +111,7 @@ def test_run_stays_published_when_recipients_cannot_be_reached(
 def test_run_is_done_once_published_while_notify_still_runs(running_stack: LocalStack, client: httpx.Client) -> None:
     with program(running_stack) as portal:
         run_id = ask(portal, "undelivered", "2013-02-01", "2013-02-28", parameters={"carrier": "HA"})
-        wait_for_task(client, "undelivered", run_id, "publish", {"success"})
+        wait_for_task(client, "undelivered", run_id, "publish", {"skipped"})  # plan has published the run
         run = portal_run(portal, "undelivered", run_id)
         assert run_state(client, "undelivered", run_id) == "running"
         assert (run["state"], run["rows"] > 0, run["ended_at"] is None) == ("done", True, False)

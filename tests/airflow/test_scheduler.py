@@ -12,11 +12,12 @@ from typing import Any
 
 import httpx
 import psycopg
-from quire.dev_stack.airflow_runs import return_value, run_state, start_run, task_states
+from quire.dev_stack.airflow_runs import run_state, start_run, task_states
 from quire.dev_stack.stack import SOURCE_DATABASE, LocalStack
 from quire.runs.manifest_store import read_manifest
 from quire.runs.verify import verify_run
 
+from tests.airflow.run_results import published_value
 from tests.workbooks import open_workbook, sheet_rows
 
 SECONDS = 240
@@ -49,12 +50,12 @@ def task_log(stack: LocalStack, dag_id: str, run_id: str, task_id: str) -> str:
 
 def test_year_of_flights_is_published_by_mapped_tasks(running_stack: LocalStack, client: httpx.Client) -> None:
     # forced, because other tests may have stored some of these months
-    run_id = start_run(client, "flights", {"start": "2013-01-01", "end": "2013-12-31", "force": True})
+    run_id = start_run(client, "flights", {"start": "2013-01-01", "end": "2013-12-31", "force": True, "fan_out": True})
     assert wait(client, "flights", run_id) == "success"
     states = task_states(client, "flights", run_id)
     assert sorted(index for task, index, _ in states if task == "extract") == list(range(12))
     assert sorted(index for task, index, _ in states if task == "render") == list(range(12))
-    published = return_value(client, "flights", run_id, "publish")
+    published = published_value(client, "flights", run_id)
     assert (published["report"], published["rows"], published["reused"]) == ("flights", 336_776, False)
     assert [file["name"] for file in published["files"]] == [
         *(f"flights_2013-{month:02d}.xlsx" for month in range(1, 13)),
@@ -88,13 +89,14 @@ def test_published_run_creates_an_event_of_the_report_asset(running_stack: Local
         if (event["source_run_id"], event["uri"]) == (run_id, "quire://reports/flights")
     ]
     assert event["extra"]["rows"] == 31
-    assert event["extra"]["run"] == return_value(client, "flights", run_id, "publish")["run"]
+    assert event["source_task_id"] == "plan"
+    assert event["extra"]["run"] == published_value(client, "flights", run_id)["run"]
 
 
 def test_empty_date_range_publishes_an_empty_report(client: httpx.Client) -> None:
     run_id = start_run(client, "flights", {"start": "2012-02-01", "end": "2012-02-29"})
     assert wait(client, "flights", run_id) == "success"
-    assert [file["rows"] for file in return_value(client, "flights", run_id, "publish")["files"]] == [0, 0]
+    assert [file["rows"] for file in published_value(client, "flights", run_id)["files"]] == [0, 0]
 
 
 def test_unknown_parameter_fails_without_retries_and_logs_its_reason(
@@ -141,7 +143,7 @@ def test_backfill_covers_the_window_before_each_date(running_stack: LocalStack, 
     runs = client.get("/dags/flights/dagRuns", params={"run_type": "backfill"}).raise_for_status().json()["dag_runs"]
     (run,) = [run for run in runs if run["run_type"] == "backfill"]
     assert wait(client, "flights", run["dag_run_id"]) == "success"
-    published = return_value(client, "flights", run["dag_run_id"], "publish")
+    published = published_value(client, "flights", run["dag_run_id"])
     assert [file["name"] for file in published["files"]] == ["flights_2013-01.xlsx", "flights_2013-01_summary.xlsx"]
     assert published["rows"] == 27_004
 

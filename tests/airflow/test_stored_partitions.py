@@ -11,6 +11,7 @@ from quire.dev_stack.stack import SOURCE_DATABASE, LocalStack
 from quire.runs.leases import lease_key
 from quire.runs.verify import verify_run
 
+from tests.airflow.run_results import published_value
 from tests.airflow.test_scheduler import wait
 
 DAYS = {"start": "2013-06-01", "end": "2013-06-05"}
@@ -18,7 +19,7 @@ KEYS = [f"2013-06-{day:02d}" for day in range(1, 6)]
 
 
 def run(client: httpx.Client, dag_id: str = "daily") -> str:
-    run_id = start_run(client, dag_id, DAYS)
+    run_id = start_run(client, dag_id, {**DAYS, "fan_out": True})
     assert wait(client, dag_id, run_id) == "success"
     return run_id
 
@@ -35,8 +36,7 @@ def extracted(client: httpx.Client, run_id: str) -> int:
 
 
 def published(client: httpx.Client, run_id: str) -> dict[str, Any]:
-    result: dict[str, Any] = return_value(client, "daily", run_id, "publish")
-    return result
+    return published_value(client, "daily", run_id)
 
 
 def execute(stack: LocalStack, sql: str) -> None:

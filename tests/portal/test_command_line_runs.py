@@ -79,9 +79,9 @@ def test_run_list_without_the_store_shows_airflow_runs(portal: Portal) -> None:
     portal.use(open_store=lambda: away)
     published = {"run": "a" * 32, "reused": False, "published_at": None}
 
-    @portal.host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/publish/xcomEntries/return_value")
-    def show_value(dag_id: str, run_id: str) -> dict[str, Any]:
-        return {"value": published}
+    @portal.host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value")
+    def show_value(dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        return {"value": published if task_id == "publish" else []}
 
     airflow_runs(portal, [airflow_run(2), airflow_run(1, state="success")])
     waiting, done = portal.get(RUNS).json()

@@ -119,7 +119,7 @@ def test_missing_folder_is_rejected(tmp_path: Path) -> None:
         ("[AA, B6]", "[AA, NO]", "10: parameters.carrier.enum[1]: is false: quote it, as in 'false'"),
         ("[AA, B6]", "AA", "10: parameters.carrier.enum: is 'AA': must be a list"),
         ("default: null", "defalt: null", "10: parameters.carrier.defalt: unknown key; did you mean default?"),
-        ("carrier: {type", "start: {type", "10: parameters.start: start, end, force and formats are reserved"),
+        ("carrier: {type", "start: {type", "10: parameters.start: start, end, force, formats and fan_out are reserved"),
         ("width: 12", "width: wide", "12: columns[0].width: is 'wide': must be a number"),
         ("width: 12", "width: 0", "12: columns[0].width: is 0: must be more than 0"),
         ("width: 12", "width: 256", "12: columns[0].width: is 256: must be at most 255"),

@@ -23,6 +23,7 @@ from quire.run_records.stage_records import (
     PartialSummaries,
     PartitionStatistics,
     PlannedRun,
+    QueryEstimate,
     RenderedFile,
     RowSlice,
     RunLayout,
@@ -125,6 +126,7 @@ PLAN = RunPlan(
 )
 RUN = StagedRun(plan=PLAN, partitions=(STAGED,), layout=LAYOUT)
 SUMMARY = StagedSummary(name="By airline", object_key="reports/x.parquet", rows=16, bytes=900, sha256="0" * 64)
+ESTIMATE = QueryEstimate(rows=27_004.0, cost=1_234.5)
 RECORDS = (
     REQUEST,
     SourceColumn(name="distance", pg_type="numeric(12,2)"),
@@ -137,7 +139,8 @@ RECORDS = (
     SLICE,
     SHARD,
     LAYOUT,
-    PlannedRun(plan=PLAN, cached=(STAGED,), groups=((PARTITION, PARTITION), (PARTITION,))),
+    ESTIMATE,
+    PlannedRun(plan=PLAN, cached=(STAGED,), groups=((PARTITION, PARTITION), (PARTITION,)), uncached=ESTIMATE),
     RUN,
     LaidOutRun(run=RUN, groups=((SHARD,), ())),
     FILE,

@@ -2,6 +2,10 @@
 
 dag              builds the DAGs
 tasks            defines a task for each stage
+small_runs       runs all stages of a small run in the plan task
+housekeeping     defines the housekeeping tasks
+placement        chooses queues, pools and pod templates
+assets           defines assets and adds their events
 task_decorator   configures the process of a task before the task runs
 xcom             passes records between tasks
 sealing          authenticates records, because users can write XComs

@@ -10,6 +10,7 @@ from typing import Any
 from airflow.sdk import DAG, ExceptionRetryPolicy, Param, RetryAction, RetryRule, XComArg, get_parsing_context, task
 from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 
+from quire.airflow_dag.housekeeping import collect_task, compact_task
 from quire.airflow_dag.lease_release import release_task
 from quire.airflow_dag.notifications import notify_when_ended
 from quire.airflow_dag.notifiers import ensure_usable_notifiers
@@ -17,8 +18,6 @@ from quire.airflow_dag.operator_links import push_failure
 from quire.airflow_dag.params import store_params, trigger_params
 from quire.airflow_dag.tasks import (
     aggregate_task,
-    collect_task,
-    compact_task,
     extract_task,
     layout_task,
     plan_task,
@@ -130,7 +129,7 @@ def build_store_dag(definition: ReportDefinition) -> DAG:
     with _dag(
         definition, f"{definition.name}{STORE_SUFFIX}", title, definition.store_schedule, store_params(definition)
     ) as dag:
-        planned = plan_task(definition)
+        planned = plan_task(definition, may_publish=False)
         staged = extract_task(definition, XComArg(planned.operator, PLAN), planned)
         staged >> release_task(definition)
     return dag

@@ -7,8 +7,8 @@ from typing import Any
 
 from airflow.sdk import TriggerRule, get_current_context
 
+from quire.airflow_dag.placement import placement
 from quire.airflow_dag.task_decorator import own_task
-from quire.airflow_dag.tasks import placement
 from quire.airflow_dag.xcom import release_lease_of
 from quire.report.definition import ReportDefinition
 

@@ -22,8 +22,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 from quire.airflow_dag.connections import open_store
 from quire.airflow_dag.notifiers import NotifierCall, make_notifier, notifier_calls
 from quire.airflow_dag.operator_links import FAILURE, MAX_REASON_LOOKUPS, base_url
+from quire.airflow_dag.placement import placement
 from quire.airflow_dag.task_decorator import own_task
-from quire.airflow_dag.tasks import placement
 from quire.airflow_dag.xcom import (
     NOTIFY,
     PLAN,
@@ -31,7 +31,7 @@ from quire.airflow_dag.xcom import (
     PUBLISHED,
     UNREACHED,
     Handover,
-    is_published,
+    publishing_task,
     valid_request,
 )
 from quire.errors import ReportError, first_line
@@ -63,7 +63,7 @@ PERMITTED_OF_RUN = (
     *("data_interval_start", "data_interval_end", "conf"),
 )
 PAUSES = (5, 20)  # seconds to wait before each retry
-SuccessBuilder = Callable[[ReportDefinition], Notification]
+SuccessBuilder = Callable[[ReportDefinition, str], Notification]  # of a report and the task that published it
 
 
 def notify_when_ended(
@@ -74,7 +74,7 @@ def notify_when_ended(
     Args:
         definition: the report.
         stages: all tasks that can fail.
-        success: builds the notification of a published run. The default builds it from the XComs of plan and publish.
+        success: builds the notification of a published run; by default, from the XComs of its tasks.
     """
     recipients = definition.delivery.notify
     if not (recipients.success or recipients.failure):
@@ -92,11 +92,11 @@ def notify_when_ended(
     def notify() -> None:
         ti: Any = get_current_context()["ti"]
         tasks = list(ti.get_task_breadcrumbs(ti.dag_id, ti.run_id))
-        succeeded = is_published(tasks)
-        calls = list(notifier_calls(definition, "success" if succeeded else "failure"))
+        publisher = publishing_task(tasks)
+        calls = list(notifier_calls(definition, "success" if publisher else "failure"))
         missed = list(calls)
         try:
-            _notify(definition, missed, tasks, success=(success or success_of_run) if succeeded else None)
+            _notify(definition, missed, tasks, publisher=publisher, success=success or success_of_run)
         except (Exception, SystemExit, AirflowTaskTimeout):  # a failed notification must not fail the run
             logger.exception("%s: some recipients were not notified", definition.name)
         failures = [
@@ -108,7 +108,7 @@ def notify_when_ended(
             ti.xcom_push(UNREACHED, failures)
         except (Exception, SystemExit, AirflowTaskTimeout):  # the log still lists the recipients
             logger.exception("%s: the run's page does not show the recipients that were not reached", definition.name)
-        if not succeeded:
+        if not publisher:
             count = f"{len(calls) - len(missed)} of {len(calls)} recipients were notified"
             raise AirflowFailException("; ".join(["Report failed", count, *failures]))
 
@@ -120,7 +120,8 @@ def _notify(
     missed: list[NotifierCall],
     tasks: Sequence[dict[str, Any]],
     *,
-    success: SuccessBuilder | None,
+    publisher: str | None,
+    success: SuccessBuilder,
 ) -> None:
     """Notifies the recipients in ``missed`` and removes each notified recipient from the list.
 
@@ -128,14 +129,15 @@ def _notify(
         definition: the report.
         missed: the recipients.
         tasks: the states of the run's tasks.
-        success: builds the notification of a published run, or None if the run failed.
+        publisher: the task that published the run; None if the run failed.
+        success: builds the notification of a published run.
     """
     context = get_current_context()
     if not missed:
         logger.info("%s: the definition names no recipients for this result", definition.name)
         return
     try:
-        notification = success(definition) if success else _failure(definition, tasks)
+        notification = success(definition, publisher) if publisher else _failure(definition, tasks)
     except ReportError as error:
         logger.error("%s: no recipient was notified: %s", definition.name, error.message)
         return
@@ -159,12 +161,12 @@ def template_variables(notification: Notification, *, for_slack: bool) -> dict[s
     }
 
 
-def success_of_run(definition: ReportDefinition) -> Notification:
-    """Builds the notification of the current run from the XComs of plan and publish."""
+def success_of_run(definition: ReportDefinition, publisher: str) -> Notification:
+    """Returns the notification of the current run, which plan and the publishing task describe in their XComs."""
     ti, store = get_current_context()["ti"], open_store()
     handover = Handover(definition, store=store)
     request = handover.request(ti.xcom_pull("plan", key=PLAN))
-    run = handover.published(ti.xcom_pull(PUBLISH, key=PUBLISHED))
+    run = handover.published(ti.xcom_pull(publisher, key=PUBLISHED))
     return success_notification(
         definition, request, run, totals=_totals(definition, run.run, store=store), **_run_location()
     )

@@ -1,4 +1,4 @@
-"""Builds a report's trigger form, with the dates, the report's parameters, the formats and ``force``."""
+"""Builds the trigger form of a report: dates, the report's parameters, formats, force and fan_out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ def trigger_params(definition: ReportDefinition) -> dict[str, Param]:
         title="Formats",
         description="File formats for the rows.",
     )
-    return {**store_params(definition), "formats": formats, "force": force}
+    fan_out = Param(
+        False,
+        type="boolean",
+        title="Run each stage as a separate task",
+        description="By default, a small run is a single task.",
+    )
+    return {**store_params(definition), "formats": formats, "force": force, "fan_out": fan_out}
 
 
 def store_params(definition: ReportDefinition) -> dict[str, Param]:

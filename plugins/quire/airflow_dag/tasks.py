@@ -2,74 +2,91 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, TriggerRule, get_current_context
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk import TriggerRule, get_current_context
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
-from quire.airflow_dag.connections import open_session, open_store, owner_address
+from quire.airflow_dag.assets import (
+    add_outlets,
+    partition_outlets,
+    record_partitions,
+    record_publication,
+    report_asset,
+)
+from quire.airflow_dag.connections import open_session, open_store
 from quire.airflow_dag.operator_links import RunPageLink
+from quire.airflow_dag.placement import placement
 from quire.airflow_dag.task_decorator import own_task
-from quire.airflow_dag.xcom import PUBLISH, Handover, current_request
+from quire.airflow_dag.xcom import PUBLISH, RETURN_VALUE, Handover, current_request
 from quire.notifications import RunResult
-from quire.partition_cache.freshness import detects_changes, is_reusable
 from quire.report.definition import ReportDefinition, StageName
-from quire.run_records.serialization import from_json, to_json
+from quire.run_records.serialization import from_json
 from quire.run_records.stage_records import RenderedFile, StagedSummary
-from quire.settings import include_folder, pod_template
+from quire.runs.task_groups import MAX_GROUPS
 
+OTHER_STAGES: tuple[StageName, ...] = ("extract", "layout", "aggregate", "render", "publish")  # all but plan
+# Airflow keeps the instances of mapped tasks when a user clears a run that fanned out before.
+EARLIER_INSTANCES = [(stage, index) for stage in ("extract", "render") for index in range(MAX_GROUPS)]
 EXTRACT_TIMEOUTS = 8  # multiplied by source.timeout; sufficient for a task with many small partitions
 
 
-def report_asset(definition: ReportDefinition) -> Asset:
-    """Returns the asset that publish updates. Other DAGs can depend on this asset."""
-    return Asset(name=definition.name, uri=f"quire://reports/{definition.name}")
+def plan_task(definition: ReportDefinition, *, may_publish: bool = True) -> Any:
+    """Returns the plan task.
 
-
-def partitions_asset(definition: ReportDefinition) -> Asset:
-    """Returns the asset to which extract adds the keys of the partitions that it stores."""
-    return Asset(name=f"{definition.name}_partitions", uri=f"quire://partitions/{definition.name}")
-
-
-def plan_task(definition: ReportDefinition) -> Any:
-    """Returns the plan task."""
+    Args:
+        definition: the report.
+        may_publish: whether the task runs the other stages of a small run itself, and has Airflow skip their tasks.
+    """
 
     @own_task(
         task_id="plan",
-        execution_timeout=definition.source.timeout + timedelta(minutes=10),
+        execution_timeout=definition.source.timeout * 2 + timedelta(minutes=10),  # for plan, and for one extract
         **placement(definition, "plan"),
     )
     def plan() -> Any:
-        from quire.runs.leases import hold_lease
-        from quire.stages.plan import plan_partitions
+        from quire.airflow_dag.small_runs import plan_or_publish, small_run_limit
+        from quire.runs.leases import hold_lease, release_lease
 
         request = current_request(definition)
+        limit = small_run_limit(definition, request) if may_publish else None
         session, store = open_session(definition), open_store()
         handover = Handover(definition, store=store)
-        with (
-            hold_lease(request, store=store, release=False),
-            handover.usage_pushed("plan", [definition.name], session.statements) as meter,
-        ):
-            planned = plan_partitions(definition, request, session=session, store=store)
-            meter.count(units=planned.partition_count)
-            groups = handover.push_planned(planned)
-        return groups
+        with hold_lease(request, store=store, release=False) as lease:
+            outcome = plan_or_publish(
+                definition, request, session=session, store=store, lapsed=lease.has_lapsed, limit=limit
+            )
+        groups = handover.push_planned(outcome.planned)
+        handover.push_usages(outcome.usage)
+        if outcome.extracted:
+            add_outlets(partition_outlets(definition))
+            record_partitions(definition, request, outcome.extracted)
+        if outcome.published is None:
+            return groups
+        release_lease(request.report, request.run_id, store=store)
+        add_outlets([report_asset(definition)])
+        summary = record_publication(definition, outcome.published)
+        handover.push_published(from_json(RunResult, summary))
+        get_current_context()["ti"].xcom_push(RETURN_VALUE, summary)
+        raise DownstreamTasksSkipped(  # type: ignore[no-untyped-call]
+            tasks=[*OTHER_STAGES, *EARLIER_INSTANCES]
+        )
 
-    return plan()
+    returned: Any = plan()
+    returned.operator.operator_extra_links = (RunPageLink(),)
+    return returned
 
 
 def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
     """Returns the extract task, mapped over plan's groups. The task adds reusable partitions to its asset."""
-    asset = partitions_asset(definition)
-    has_events = detects_changes(definition)
 
     @own_task(
         task_id="extract",
         execution_timeout=definition.source.timeout * EXTRACT_TIMEOUTS,
         max_active_tis_per_dagrun=definition.source.parallel,
         map_index_template="{{ label }}",
-        outlets=[asset] if has_events else [],
+        outlets=partition_outlets(definition),
         **placement(definition, "extract"),
     )
     def extract(plan: Any, group: Any) -> Any:
@@ -85,10 +102,7 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
         ):
             extracted = extract_partitions(definition, planned, partitions, session=session, store=store)
             meter.count_written(extracted)
-        if has_events and is_reusable(definition, planned.request):
-            event = get_current_context()["outlet_events"][asset]
-            event.add_partitions([part.key for part in extracted])
-            event.extra = {"report": definition.name, "parameters": planned.request.parameters}
+        record_partitions(definition, planned.request, extracted)
         return handover.seal_partitions(extracted)
 
     return extract.partial(plan=plan).expand(group=groups)
@@ -195,13 +209,12 @@ def publish_task(
     If publish or an earlier task reads a damaged object, publish repeats all stages in its own process. In the repeated
     stages, undamaged partitions are cache hits and damaged partitions are cache misses.
     """
-    asset = report_asset(definition)
 
     @own_task(
         task_id=PUBLISH,
         execution_timeout=timedelta(hours=6),  # including a repeated run
         trigger_rule=TriggerRule.NONE_FAILED,  # Airflow skips aggregate and render if the run is published
-        outlets=[asset],
+        outlets=[report_asset(definition)],
         **placement(definition, "publish"),
     )
     def publish(run: Any, summaries: Any, files: Any, usages: Any, damages: Any) -> Any:
@@ -228,72 +241,10 @@ def publish_task(
                 lapsed=lease.has_lapsed,
             )
         release_lease(staged.plan.request.report, staged.plan.request.run_id, store=store)
-        manifest = published.manifest
-        summary: dict[str, Any] = {
-            "report": manifest.report,
-            "run": manifest.run,
-            "reused": published.already_published,
-            "rows": manifest.rows,
-            "files": [
-                {
-                    "name": file.name,
-                    "key": file.key,
-                    "rows": file.rows,
-                    "bytes": file.bytes,
-                    "earliest": file.earliest,
-                    "latest": file.latest,
-                }
-                for file in manifest.files
-            ],
-            "warnings": list(manifest.warnings),
-            "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        summary = record_publication(definition, published)
         handover.push_published(from_json(RunResult, summary))
-        get_current_context()["outlet_events"][asset].extra = summary
         return summary
 
     returned: Any = publish(run, summaries, files, usages, damages)
     returned.operator.operator_extra_links = (RunPageLink(),)
     return returned
-
-
-def collect_task() -> Any:
-    """Returns the task that runs garbage collection on the store. The task returns the counts of deleted objects."""
-
-    @own_task(task_id="collect", execution_timeout=timedelta(hours=2))
-    def collect() -> Any:
-        from quire.report.catalog import load_catalog
-        from quire.runs.retention import collect_garbage
-
-        definitions = load_catalog(include_folder()).definitions
-        store = open_store()
-        return to_json(collect_garbage(definitions, store=store, now=store.now()))
-
-    return collect()
-
-
-def compact_task() -> Any:
-    """Returns the task that compacts the change logs. The task returns the number of removed records."""
-
-    @own_task(task_id="compact", execution_timeout=timedelta(hours=2), **pod_of("compact"))
-    def compact() -> int:
-        from quire.postgres.tracking.installation import compact_logs
-        from quire.report.catalog import load_catalog
-
-        definitions = load_catalog(include_folder()).definitions.values()
-        tracked = [definition for definition in definitions if definition.source.freshness == "tracked"]
-        return compact_logs({owner_address(definition) for definition in tracked})
-
-    return compact()
-
-
-def placement(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:
-    """Returns the queue and pool that the definition names for a stage, and the stage's pod template."""
-    configured = {"queue": definition.queues.get(stage), "pool": definition.pools.get(stage)}
-    return {**{name: value for name, value in configured.items() if value}, **pod_of(stage)}
-
-
-def pod_of(task_name: str) -> dict[str, Any]:
-    """Returns a task's pod template for the KubernetesExecutor if the settings name a folder of pod templates."""
-    template = pod_template(task_name)
-    return {"executor_config": {"pod_template_file": template}} if template else {}

@@ -44,12 +44,17 @@ PUBLISH: StageName = "publish"
 UNREACHED = "unreached"  # one sentence for each recipient that notify could not reach
 PARTITION_GROUPS, PARTITIONS, SUMMARIES = "groups of partitions", "partitions", "summaries"  # purposes of return values
 WORKBOOK_GROUPS, FILES = "groups of workbooks", "files"
+RETURN_VALUE = "return_value"
 NOTIFY = "notify"  # ID of the task that sends notifications after all stages
 
 
-def is_published(tasks: Iterable[Mapping[str, Any]]) -> bool:
-    """Returns whether publish has succeeded, based on the states of a run's tasks."""
-    return any((task["task_id"], task["state"]) == (PUBLISH, "success") for task in tasks)
+def publishing_task(tasks: Iterable[Mapping[str, Any]]) -> str | None:
+    """Returns the ID of the task that published a run, according to the states of the run's tasks; None if none did.
+
+    Plan publishes small runs, and has Airflow skip the publish task, which is not skipped otherwise.
+    """
+    state = next((task["state"] for task in tasks if task["task_id"] == PUBLISH), None)
+    return {"success": PUBLISH, "skipped": "plan"}.get(state or "")
 
 
 def current_request(definition: ReportDefinition) -> RunRequest:
@@ -198,6 +203,10 @@ class Handover:
     def seal_files(self, files: Sequence[RenderedFile]) -> dict[str, str]:
         """Seals the return value of a render task."""
         return self._sealer.seal(FILES, files, chain=self._run_seal)
+
+    def push_usages(self, usages: Sequence[TaskUsage]) -> None:
+        """Pushes the resource usage of several stages that one task ran."""
+        get_current_context()["ti"].xcom_push(USAGE, [self._seal(USAGE, usage) for usage in usages])
 
     @contextmanager
     def usage_pushed(

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
-from quire.date_range import DatePartition
 from quire.errors import error_context
 from quire.object_store import Store
 from quire.portal.deadline_store import limit_store
 from quire.portal.run_requests import ReportRequest
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline, WorkUnavailableError
-from quire.postgres import SourceSession, SourceTransaction, open_transaction
+from quire.postgres import SourceSession, open_transaction
 from quire.postgres.keepalive import with_defaults
-from quire.postgres.partition_query import bound_query, query_columns
+from quire.postgres.partition_query import estimate_query, query_columns
 from quire.run_records.stage_records import PlannedRun, SourceColumn
 from quire.stages.plan import plan_partitions
 
@@ -43,7 +41,7 @@ def estimate(
         if definition.partition.periods(request.start, request.end) > MAX_PARTITIONS:
             return _estimate_range(report_request, session)
         planned = plan_partitions(definition, request, session=session, store=limit_store(store, deadline))
-        return _estimate_partitions(report_request, planned, session)
+        return _estimate_partitions(report_request, planned)
     except CancelledError as error:
         raise WorkUnavailableError("The estimate was canceled.") from error
 
@@ -56,57 +54,30 @@ def _limit_session(session: SourceSession, deadline: Deadline) -> SourceSession:
     return replace(session.with_own_log(), url=url, timeout=timeout, cancelled=deadline.cancelled)
 
 
-def _estimate_partitions(report_request: ReportRequest, planned: PlannedRun, session: SourceSession) -> EstimateView:
-    uncached = [partition for group in planned.groups for partition in group]
-    rows = sum(part.rows for part in planned.cached)
-    if uncached:
-        with _transaction(report_request, session) as transaction:
-            expected = _plan_rows(report_request, transaction)
-        rows += round(
-            expected
-            * sum((part.stop - part.start).days for part in uncached)
-            / report_request.request.date_range.day_count
-        )
+def _estimate_partitions(report_request: ReportRequest, planned: PlannedRun) -> EstimateView:
+    rows = sum(part.rows for part in planned.cached) + round(planned.uncached.rows)
     return EstimateView(
         rows=rows,
         bytes=_estimate_bytes(report_request, planned.plan.columns, rows),
         partitions=planned.partition_count,
         stored=len(planned.cached),
-        is_exact=not uncached,
+        is_exact=not planned.groups,
     )
 
 
 def _estimate_range(report_request: ReportRequest, session: SourceSession) -> EstimateView:
     """Estimates a range with the planner alone, without considering cached partitions."""
     request, definition = report_request.request, report_request.definition
-    with _transaction(report_request, session) as transaction:
-        rows = round(_plan_rows(report_request, transaction))
-        columns = query_columns(definition, request, _range_partition(report_request), transaction=transaction)
+    with (
+        error_context(report=definition.name),
+        open_transaction(session, name=f"quire {definition.name} estimate") as transaction,
+    ):
+        rows = round(estimate_query(definition, request, transaction=transaction).rows)
+        columns = query_columns(definition, request, request.date_range.as_partition(), transaction=transaction)
     partitions = definition.partition.periods(request.start, request.end)
     return EstimateView(
         rows=rows, bytes=_estimate_bytes(report_request, columns, rows), partitions=partitions, stored=0, is_exact=False
     )
-
-
-@contextmanager
-def _transaction(report_request: ReportRequest, session: SourceSession) -> Iterator[SourceTransaction]:
-    report = report_request.definition.name
-    with error_context(report=report), open_transaction(session, name=f"quire {report} estimate") as transaction:
-        yield transaction
-
-
-def _range_partition(report_request: ReportRequest) -> DatePartition:
-    request = report_request.request
-    stop = request.end + timedelta(days=1)
-    return DatePartition(key="all", start=request.start, stop=stop, timezone=report_request.definition.timezone)
-
-
-def _plan_rows(report_request: ReportRequest, transaction: SourceTransaction) -> float:
-    """Returns the number of rows that PostgreSQL's planner expects for the complete range."""
-    plan = transaction.explain(
-        bound_query(report_request.definition, report_request.request, _range_partition(report_request))
-    )
-    return float(plan[0]["Plan"]["Plan Rows"])
 
 
 def _estimate_bytes(report_request: ReportRequest, columns: Sequence[SourceColumn], rows: int) -> int:

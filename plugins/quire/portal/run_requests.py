@@ -61,7 +61,11 @@ class ReportRequest:
         """The prefix of the IDs of all runs that serve this request."""
         request = self.request
         parts = [self.definition.model_dump(mode="json"), request.start, request.end, request.parameters, self.formats]
-        return f"{RUN_ID_PREFIX}{digest(*parts, *(['force'] if request.force else []))}__"
+        return f"{RUN_ID_PREFIX}{digest(*parts, *self._flags)}__"
+
+    @property
+    def _flags(self) -> list[str]:
+        return [name for name in ("force", "fan_out") if getattr(self.request, name)]
 
     @property
     def formats(self) -> list[str]:
@@ -76,7 +80,7 @@ class ReportRequest:
             "start": request.start.isoformat(),
             "end": request.end.isoformat(),
             "formats": self.formats,
-            **({"force": True} if request.force else {}),
+            **dict.fromkeys(self._flags, True),
             **request.parameters,
         }
 
@@ -89,6 +93,7 @@ def parse_request(
     parameters: Mapping[str, object],
     formats: Sequence[str] | None = None,
     force: bool = False,
+    fan_out: bool = False,
     limits: RequestLimits | None = None,
 ) -> ReportRequest:
     """Validates a request without connecting to the source.
@@ -100,6 +105,7 @@ def parse_request(
         parameters: parameter values by name, as JSON values or strings.
         formats: formats of the files; if None, the definition determines them.
         force: whether to ignore cached partitions.
+        fan_out: whether to run each stage as a separate task, however small the run is.
         limits: limits of the request; if None, the reader limits of the report apply.
 
     Raises:
@@ -109,7 +115,14 @@ def parse_request(
     if formats is not None:
         _ensure_offered(definition, formats)
     request = request_from_dates(
-        definition, start=start, end=end, parameters=parameters, formats=formats, force=force, run_id="portal"
+        definition,
+        start=start,
+        end=end,
+        parameters=parameters,
+        formats=formats,
+        force=force,
+        fan_out=fan_out,
+        run_id="portal",
     )
     request.date_range.ensure_partitionable(definition.partition)
     ensure_within_limits(definition, request.date_range, limits=limits or definition.reader_limits)

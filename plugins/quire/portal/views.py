@@ -102,6 +102,9 @@ class ReportRequestBody(BaseModel):
     formats: list[str] | None = Field(
         default=None, description="One or more of xlsx, csv and parquet; defaults to the report's formats."
     )
+    fan_out: bool = Field(
+        default=False, description="Run each stage as a separate task. By default, a small run is a single task."
+    )
 
 
 class EstimateView(View):

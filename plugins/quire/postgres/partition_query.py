@@ -10,7 +10,7 @@ from quire.report import sql_template
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 from quire.report.sql_template import Statement
-from quire.run_records.stage_records import SourceColumn
+from quire.run_records.stage_records import QueryEstimate, SourceColumn
 
 if TYPE_CHECKING:
     from quire.postgres import SourceTransaction
@@ -43,3 +43,17 @@ def query_columns(
         line = f":{error.line}" if error.line else ""
         kind = DefinitionError if isinstance(error, StatementError) else type(error)
         raise kind(f"sql/{definition.source.sql}{line}: {error.message}") from error
+
+
+def estimate_query(
+    definition: ReportDefinition, request: RunRequest, *, transaction: SourceTransaction
+) -> QueryEstimate:
+    """Returns what PostgreSQL's planner expects of the query over the complete date range.
+
+    Raises:
+        ParameterError: a value cannot be sent to PostgreSQL.
+        QueryError: PostgreSQL rejected the query.
+        SourceUnavailableError: PostgreSQL cannot be reached.
+    """
+    plan = transaction.explain(bound_query(definition, request, request.date_range.as_partition()))[0]["Plan"]
+    return QueryEstimate(rows=float(plan["Plan Rows"]), cost=float(plan["Total Cost"]))

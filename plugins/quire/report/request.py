@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ class RunRequest:
         parameters: the validated parameters as JSON values.
         formats: the file formats; empty for the definition's formats.
         force: whether to ignore cached partitions.
+        fan_out: whether Airflow runs each stage as a separate task, however small the run is.
         run_id: an ID that is unique among all runs: Airflow's run ID or a UUID.
         made_at: the time of the request in ISO 8601, which the workbooks show.
     """
@@ -35,6 +36,7 @@ class RunRequest:
     parameters: dict[str, Any] = field(default_factory=dict)
     formats: tuple[FileFormat, ...] = ()
     force: bool = False
+    fan_out: bool = False
     run_id: str
     made_at: str
 
@@ -53,6 +55,7 @@ def request_from_dates(
     run_id: str,
     force: bool = False,
     formats: object = None,
+    fan_out: bool = False,
 ) -> RunRequest:
     """Creates a request from inclusive dates written as ``YYYY-MM-DD``.
 
@@ -64,6 +67,7 @@ def request_from_dates(
         run_id: an ID that is unique among all runs.
         force: whether to ignore cached partitions.
         formats: a list of file formats; None or empty for the definition's formats.
+        fan_out: whether Airflow runs each stage as a separate task.
 
     Raises:
         RangeError: a date cannot be parsed, start is after end, or the range is longer than the definition allows.
@@ -71,7 +75,8 @@ def request_from_dates(
     """
     date_range = _parse_range(definition, start, end)
     ensure_within_limits(definition, date_range)
-    return _request(definition, date_range, parameters=parameters, run_id=run_id, force=force, formats=formats)
+    request = _request(definition, date_range, parameters=parameters, run_id=run_id, formats=formats)
+    return replace(request, force=force, fan_out=fan_out)
 
 
 def request_from_conf(
@@ -86,7 +91,7 @@ def request_from_conf(
 
     Args:
         definition: the report.
-        conf: ``start``, ``end``, ``force``, ``formats`` and the definition's parameters; all keys are optional.
+        conf: ``start``, ``end``, ``force``, ``formats``, ``fan_out`` and the definition's parameters; all are optional.
         run_id: Airflow's run ID.
         run_after: a time with a time zone; the default window ends before it.
         is_past: whether the run was requested earlier, possibly under another version of the definition, in which case
@@ -107,17 +112,20 @@ def request_from_conf(
         raise ParameterError(
             "set both start and end, or neither to use the last complete window", report=definition.name
         )
-    force = conf.get("force") or False
-    if not isinstance(force, bool):
-        raise ParameterError(f"force is {short_repr(force)}: must be true or false", report=definition.name)
+    force, fan_out = (_parse_flag(definition, name, conf.get(name) or False) for name in ("force", "fan_out"))
     parameters = {name: conf[name] for name in definition.parameters if name in conf}
     date_range = _parse_range(definition, start, end) if start else last_window(definition, before=run_after)
     if not is_past:
         _ensure_reader_formats(definition, conf.get("formats"))
         ensure_within_limits(definition, date_range)
-    return _request(
-        definition, date_range, parameters=parameters, run_id=run_id, force=force, formats=conf.get("formats")
-    )
+    request = _request(definition, date_range, parameters=parameters, run_id=run_id, formats=conf.get("formats"))
+    return replace(request, force=force, fan_out=fan_out)
+
+
+def _parse_flag(definition: ReportDefinition, name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ParameterError(f"{name} is {short_repr(value)}: must be true or false", report=definition.name)
 
 
 def ensure_within_limits(
@@ -156,7 +164,6 @@ def _request(
     *,
     parameters: Mapping[str, object],
     run_id: str,
-    force: bool,
     formats: object,
 ) -> RunRequest:
     return RunRequest(
@@ -166,7 +173,6 @@ def _request(
         timezone=definition.timezone,
         parameters=definition.bind_parameters(parameters),
         formats=_parse_formats(definition, formats),
-        force=force,
         run_id=run_id,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -16,7 +16,7 @@ EXCLUDED_FIELDS: dict[str, bool | set[str] | dict[str, set[str]]] = {
     **dict.fromkeys(
         (
             *("schedule", "window", "store_schedule", "delivery", "queues", "pools", "source", "sql_text"),
-            *("owner", "limits"),
+            *("owner", "limits", "fan_out"),
         ),
         True,
     ),

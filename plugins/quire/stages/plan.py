@@ -14,11 +14,12 @@ from quire.partition_cache.cache import find_cached_partitions, partition_folder
 from quire.partition_cache.freshness import ensure_tables_tracked, freshness_tokens, is_reusable
 from quire.partition_cache.source_digest import read_source_digest
 from quire.postgres import SourceSession, open_transaction
-from quire.postgres.partition_query import query_columns
+from quire.postgres.partition_query import estimate_query, query_columns
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 from quire.run_records.stage_records import PlannedRun, RunPlan, StagedPartition
 from quire.runs.task_groups import task_groups
+from quire.runs.work_estimate import scale_estimate
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ def plan_partitions(
         SourceUnavailableError: PostgreSQL cannot be reached.
         StoreRefusedError, StoreUnavailableError: the store cannot be read.
     """
-    partitions = request.date_range.partitions(definition.partition)
+    days = request.date_range
+    partitions = days.partitions(definition.partition)
     with (
         error_context(report=definition.name),
         open_transaction(session, name=f"quire {definition.name} plan") as transaction,
@@ -55,16 +57,24 @@ def plan_partitions(
             tokens = freshness_tokens(definition, request, partitions, columns, transaction=transaction)
         else:
             ensure_tables_tracked(definition, partitions[0], transaction=transaction)
+        estimate = estimate_query(definition, request, transaction=transaction)
     with error_context(report=definition.name):
         cached = _find_cached(definition, source_digest, tokens, store)
     cached_keys = {partition.key for partition in cached}
-    groups = task_groups([partition for partition in partitions if partition.key not in cached_keys])
+    uncached = [partition for partition in partitions if partition.key not in cached_keys]
+    groups = task_groups(uncached)
     logger.info(
         "%s: %s of %s partitions are cached; the other partitions are in %s groups; source %s",
         request.report, len(cached), len(partitions), len(groups), source_digest,
     )  # fmt: skip
     plan = RunPlan(request=request, source_digest=source_digest, columns=columns)
-    return PlannedRun(plan=plan, cached=cached, groups=groups)
+    uncached_days = sum((partition.stop - partition.start).days for partition in uncached)
+    return PlannedRun(
+        plan=plan,
+        cached=cached,
+        groups=groups,
+        uncached=scale_estimate(estimate, days=uncached_days, total_days=days.day_count),
+    )
 
 
 def _find_cached(

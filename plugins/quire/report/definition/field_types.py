@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -67,6 +67,20 @@ def _duration(value: Any) -> timedelta:
     if not match or not int(match[1]):
         raise ValueError(f"is {short_repr(value)}: write a duration such as 45s, 30m, 1h or 90d")
     return timedelta(**{DURATION_UNITS[match[2]]: int(match[1])})
+
+
+def parse_fan_out(value: Any) -> Any:
+    """Returns ``always``, or the estimated work above which a run fans out into several tasks, as a timedelta.
+
+    Raises:
+        ValueError: the value is neither.
+    """
+    if value == "always":
+        return value
+    try:
+        return _duration(value)
+    except ValueError as error:
+        raise ValueError(f"is {short_repr(value)}: write always, or a duration such as 5s") from error
 
 
 def _zone(name: str) -> str:
@@ -143,6 +157,7 @@ Label = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
 """A column name, header or Excel format code of at most 255 characters, which is the limit for headers in Excel."""
 FormatCode = Annotated[Label, AfterValidator(_format_code)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+FanOut = Annotated[Literal["always"] | timedelta, BeforeValidator(parse_fan_out)]
 TimeZone = Annotated[str, AfterValidator(_zone)]
 Cron = Annotated[str, Field(max_length=MAX_CRON_LENGTH), AfterValidator(_cron)]
 Window = Annotated[str, AfterValidator(_window)]

@@ -12,6 +12,7 @@ from quire.date_range import MAX_DAYS, Grain
 from quire.report.definition.delivery import Delivery
 from quire.report.definition.field_types import (
     Cron,
+    FanOut,
     Label,
     ParameterName,
     Prose,
@@ -32,7 +33,7 @@ from quire.report.definition.workbook import Column, FileFormat, Workbook
 from quire.report.sql_literal import TypedNull
 
 StageName = Literal["plan", "extract", "layout", "aggregate", "render", "publish"]
-RESERVED_PARAMETERS = ("start", "end", "force", "formats")  # every run has these parameters
+RESERVED_PARAMETERS = ("start", "end", "force", "formats", "fan_out")  # every run has these parameters
 
 
 def _title_from_name(fields: dict[str, Any]) -> str:
@@ -69,6 +70,7 @@ class ReportDefinition(StrictModel):
     delivery: Delivery = Delivery()
     queues: Mapping[StageName, Label] = Field(default_factory=dict)
     pools: Mapping[StageName, Label] = Field(default_factory=dict)
+    fan_out: FanOut | None = None
     sql_text: str = ""
 
     @property
@@ -110,7 +112,8 @@ class ReportDefinition(StrictModel):
     def _check_parameters(cls, parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
         for name in parameters:
             if name in RESERVED_PARAMETERS:
-                raise field_error("start, end, force and formats are reserved: choose another name", name)
+                reserved = " and ".join((", ".join(RESERVED_PARAMETERS[:-1]), RESERVED_PARAMETERS[-1]))
+                raise field_error(f"{reserved} are reserved: choose another name", name)
         return {
             name: p if p.title else p.model_copy(update={"title": default_title(name)})
             for name, p in parameters.items()

@@ -1,0 +1,70 @@
+"""Assets of a report, which other DAGs can depend on, and their events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import Asset, get_current_context
+
+from quire.partition_cache.freshness import detects_changes, is_reusable
+from quire.report.definition import ReportDefinition
+from quire.report.request import RunRequest
+from quire.run_records.manifest import PublishedRun
+from quire.run_records.stage_records import StagedPartition
+
+
+def report_asset(definition: ReportDefinition) -> Asset:
+    """Returns the asset that publish updates."""
+    return Asset(name=definition.name, uri=f"quire://reports/{definition.name}")
+
+
+def partitions_asset(definition: ReportDefinition) -> Asset:
+    """Returns the asset that extract updates with the keys of stored partitions."""
+    return Asset(name=f"{definition.name}_partitions", uri=f"quire://partitions/{definition.name}")
+
+
+def partition_outlets(definition: ReportDefinition) -> list[Asset]:
+    """Returns the outlets of a task that extracts partitions; none if other runs cannot reuse them."""
+    return [partitions_asset(definition)] if detects_changes(definition) else []
+
+
+def record_partitions(definition: ReportDefinition, request: RunRequest, extracted: Sequence[StagedPartition]) -> None:
+    """Adds the keys of reusable partitions to the current task's event of the partitions asset."""
+    if is_reusable(definition, request):
+        event = get_current_context()["outlet_events"][partitions_asset(definition)]
+        event.add_partitions([partition.key for partition in extracted])
+        event.extra = {"report": definition.name, "parameters": request.parameters}
+
+
+def record_publication(definition: ReportDefinition, published: PublishedRun) -> dict[str, Any]:
+    """Describes a published run in the current task's event of the report asset, and returns the description."""
+    manifest = published.manifest
+    summary: dict[str, Any] = {
+        "report": manifest.report,
+        "run": manifest.run,
+        "reused": published.already_published,
+        "rows": manifest.rows,
+        "files": [
+            {
+                "name": file.name,
+                "key": file.key,
+                "rows": file.rows,
+                "bytes": file.bytes,
+                "earliest": file.earliest,
+                "latest": file.latest,
+            }
+            for file in manifest.files
+        ],
+        "warnings": list(manifest.warnings),
+        "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    get_current_context()["outlet_events"][report_asset(definition)].extra = summary
+    return summary
+
+
+def add_outlets(assets: Sequence[Asset]) -> None:
+    """Adds outlets to the current task: Airflow creates an event for each outlet that a task has when it ends."""
+    task: Any = get_current_context()["task"]
+    task.outlets = [*task.outlets, *assets]

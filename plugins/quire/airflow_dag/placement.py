@@ -1,0 +1,20 @@
+"""Where tasks run: their queues, pools and pod templates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quire.report.definition import ReportDefinition, StageName
+from quire.settings import pod_template
+
+
+def placement(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:
+    """Returns the queue, pool and pod template that the definition or the settings name for a stage."""
+    configured = {"queue": definition.queues.get(stage), "pool": definition.pools.get(stage)}
+    return {**{name: value for name, value in configured.items() if value}, **pod_of(stage)}
+
+
+def pod_of(task_name: str) -> dict[str, Any]:
+    """Returns the pod template of a task for the KubernetesExecutor, if the settings name a template folder."""
+    template = pod_template(task_name)
+    return {"executor_config": {"pod_template_file": template}} if template else {}

@@ -1,0 +1,60 @@
+"""Estimates the work of a run, which decides whether it fans out into several tasks and how these tasks share it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quire.report.definition import ReportDefinition
+from quire.run_records.stage_records import QueryEstimate, SourceColumn
+
+# Seconds on one core, measured with the flights of 2013 (19 columns) and TPC-H's lineitem (16 columns).
+EXTRACT_SECONDS_PER_CELL = 0.25e-6
+SUMMARY_SECONDS_PER_CELL = 0.02e-6
+RENDER_SECONDS_PER_CELL = {"xlsx": 0.35e-6, "csv": 0.15e-6, "parquet": 0.1e-6}
+SECONDS_PER_PARTITION = 0.02
+SECONDS_PER_FILE = 0.02
+SECONDS_PER_COST_UNIT = 10e-6  # PostgreSQL's cost unit: reading one page sequentially
+
+
+def extract_seconds(columns: Sequence[SourceColumn], *, rows: float, partitions: int, query_cost: float) -> float:
+    """Returns the estimated seconds for extracting partitions from the source.
+
+    Args:
+        columns: the columns of the report's query.
+        rows: the rows of the partitions.
+        partitions: the number of partitions.
+        query_cost: PostgreSQL's cost estimate for the query over these partitions.
+    """
+    cells = rows * len(columns)
+    return query_cost * SECONDS_PER_COST_UNIT + cells * EXTRACT_SECONDS_PER_CELL + partitions * SECONDS_PER_PARTITION
+
+
+def output_seconds(
+    definition: ReportDefinition,
+    columns: Sequence[SourceColumn],
+    *,
+    rows: float,
+    partitions: int,
+    formats: Sequence[str],
+) -> float:
+    """Returns the estimated seconds for aggregating partitions and rendering their rows.
+
+    Args:
+        definition: the report.
+        columns: the columns of the report's query.
+        rows: the rows of all partitions.
+        partitions: the number of all partitions.
+        formats: the formats of the files.
+    """
+    seconds = rows * len(columns) * SUMMARY_SECONDS_PER_CELL * bool(definition.summaries)
+    if not definition.workbook.detail:
+        return seconds
+    cells = rows * len(definition.columns or columns)
+    files = partitions if definition.workbook.split == "partition" else 1
+    return seconds + sum(cells * RENDER_SECONDS_PER_CELL[name] + files * SECONDS_PER_FILE for name in formats)
+
+
+def scale_estimate(estimate: QueryEstimate, *, days: int, total_days: int) -> QueryEstimate:
+    """Returns the share of an estimate for some of its days, assuming that each day has equally many rows."""
+    share = days / total_days
+    return QueryEstimate(rows=estimate.rows * share, cost=estimate.cost * share)

@@ -1,0 +1,18 @@
+"""The result of a run that a running Airflow has executed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from quire.airflow_dag.xcom import publishing_task
+from quire.dev_stack.airflow_runs import return_value, task_states
+
+
+def published_value(client: httpx.Client, dag_id: str, run_id: str) -> dict[str, Any]:
+    """Returns the return value of the task that published a run."""
+    states = task_states(client, dag_id, run_id)
+    publisher = publishing_task([{"task_id": task, "state": state} for task, _, state in states])
+    assert publisher, states
+    value: dict[str, Any] = return_value(client, dag_id, run_id, publisher)
+    return value

@@ -1,0 +1,165 @@
+"""Small runs, which the plan task publishes itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from quire.airflow_dag import build_store_dag
+from quire.airflow_dag.small_runs import plan_or_publish, small_run_limit
+from quire.errors import SettingsError
+from quire.object_store.s3_store import S3Store
+from quire.pipeline import extract_groups
+from quire.postgres import SourceSession
+from quire.report.definition import ReportDefinition
+from quire.runs.leases import active_runs, hold_lease
+from quire.runs.manifest_store import read_manifest
+from quire.runs.verify import verify_run
+from quire.stages.plan import plan_partitions
+
+from tests.airflow.task_calls import TaskCalls, task_calls
+from tests.events import SQL, events_report, fill_events, request_of, session_of
+
+CONF: dict[str, Any] = {"start": "2013-01-01", "end": "2013-02-28", "fan_out": False}
+STAGES = ["plan", "extract", "layout", "aggregate", "render", "publish"]
+PROBED = {"freshness": {"probe": "id"}}
+UNDERESTIMATED = """\
+CREATE FUNCTION public.copies() RETURNS SETOF integer LANGUAGE plpgsql ROWS 1
+AS 'BEGIN RETURN QUERY SELECT generate_series(1, 200000); END'
+"""
+Start = Callable[..., TaskCalls]
+
+
+@pytest.fixture
+def session(fresh_database: str) -> SourceSession:
+    fill_events(fresh_database)
+    return session_of(fresh_database)
+
+
+@pytest.fixture
+def start(session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Calls plan for a run of a definition, and returns the run."""
+
+    def call(definition: ReportDefinition, conf: dict[str, Any] = CONF, **options: Any) -> TaskCalls:
+        calls = task_calls(monkeypatch, definition, conf, session=session, store=bucket, **options)
+        calls.plan()
+        return calls
+
+    return call
+
+
+def test_small_run_is_published_by_plan_and_skips_the_other_tasks(
+    tmp_path: Path, bucket: S3Store, start: Start
+) -> None:
+    definition = events_report(tmp_path, source=PROBED)
+    calls = start(definition)
+    assert [task for task in calls.skipped if isinstance(task, str)] == STAGES[1:]
+    published = calls.of("plan")
+    assert (published["report"], published["reused"]) == ("events", False)
+    assert verify_run(published["run"], store=bucket).problems == ()
+    manifest = read_manifest(bucket, "events", published["run"])
+    assert [usage.stage for usage in manifest.usage] == STAGES
+    assert [file["name"] for file in published["files"]] == [file.name for file in manifest.files]
+    assert calls.outlets["plan"] == ["quire://partitions/events", "quire://reports/events"]
+    assert active_runs("events", store=bucket, now=bucket.now()) == []
+
+
+def test_small_run_equals_the_same_run_of_separate_tasks(tmp_path: Path, bucket: S3Store, start: Start) -> None:
+    definition = events_report(tmp_path, source=PROBED)
+    small = start(definition)
+    fanned = start(definition, {**CONF, "fan_out": True})
+    assert fanned.skipped == []
+    for stage in STAGES[1:]:
+        getattr(fanned, stage)()
+    assert fanned.of("publish")["run"] == small.of("plan")["run"]
+    assert fanned.of("publish")["reused"] is True
+
+
+def test_small_run_that_is_already_published_is_adopted(tmp_path: Path, bucket: S3Store, start: Start) -> None:
+    definition = events_report(tmp_path, source=PROBED)
+    first = start(definition)
+    before = {entry.key for entry in bucket.list("")}
+    again = start(definition)
+    assert (again.of("plan")["run"], again.of("plan")["reused"]) == (first.of("plan")["run"], True)
+    assert {entry.key for entry in bucket.list("")} == before
+    assert again.outlets["plan"] == ["quire://reports/events"]  # no partition was extracted
+
+
+@pytest.mark.parametrize(
+    ("changes", "conf"),
+    [
+        ({"fan_out": "always"}, {}),
+        ({}, {"fan_out": True}),
+        ({"pools": {"extract": "warehouse"}}, {}),
+        ({"queues": {"render": "large"}}, {}),
+    ],
+    ids=["definition", "request", "pool of a stage", "queue of a stage"],
+)
+def test_run_fans_out_on_demand_or_if_stages_are_kept_apart(
+    tmp_path: Path, start: Start, changes: dict[str, Any], conf: dict[str, Any]
+) -> None:
+    calls = start(events_report(tmp_path, **changes), {**CONF, **conf})
+    assert (calls.skipped, len(calls.of("plan"))) == ([], 2)
+
+
+def test_run_whose_stages_share_the_pool_of_plan_stays_small(tmp_path: Path, start: Start) -> None:
+    pools = {"plan": "warehouse", "extract": "warehouse"}
+    assert start(events_report(tmp_path, pools=pools)).skipped
+
+
+def test_run_fans_out_if_its_estimate_exceeds_the_limit(tmp_path: Path, start: Start) -> None:
+    assert start(events_report(tmp_path, partition="day", fan_out="1s")).skipped == []  # 59 partitions and files
+    assert start(events_report(tmp_path, partition="day", fan_out="20s")).skipped
+
+
+def test_run_larger_than_estimated_fans_out_and_keeps_its_extracted_rows(
+    tmp_path: Path, session: SourceSession, bucket: S3Store
+) -> None:
+    with psycopg.connect(session.url, autocommit=True) as connection:
+        connection.execute(UNDERESTIMATED)
+    sql = SQL.replace("FROM public.events", "FROM public.events CROSS JOIN public.copies()")
+    definition = events_report(tmp_path, sql=sql, source=PROBED)
+    request = request_of(definition, CONF["start"], CONF["end"])
+    with hold_lease(request, store=bucket) as lease:
+        outcome = plan_or_publish(
+            definition, request, session=session, store=bucket, lapsed=lease.has_lapsed, limit=0.1
+        )
+    assert (outcome.published, outcome.planned.groups) == (None, ())
+    assert [partition.rows for partition in outcome.extracted] == [400_000, 200_000]
+    assert outcome.planned.cached == outcome.extracted
+    assert [usage.stage for usage in outcome.usage] == ["plan", "extract"]
+    assert list(bucket.list("reports/")) == []
+
+
+def test_extract_starts_no_group_after_its_time_is_over(
+    tmp_path: Path, session: SourceSession, bucket: S3Store
+) -> None:
+    definition = events_report(tmp_path, partition="day", source={"parallel": 1})
+    planned = plan_partitions(definition, request_of(definition), session=session, store=bucket)
+    extracted = extract_groups(definition, planned, session=session, store=bucket, max_seconds=0)
+    expected = [partition.key for group in planned.groups for partition in group]
+    assert 0 < len(extracted) < len(expected)
+    assert [partition.key for partition in extracted] == expected[: len(extracted)]
+
+
+def test_plan_of_a_run_that_stores_partitions_never_publishes(tmp_path: Path, start: Start) -> None:
+    definition = events_report(tmp_path, source=PROBED, store_schedule="0 2 * * *")
+    conf = {name: value for name, value in CONF.items() if name != "fan_out"}
+    calls = start(definition, conf, build=build_store_dag)
+    assert (calls.skipped, len(calls.of("plan"))) == ([], 2)
+
+
+def test_limit_is_the_definitions_or_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, own = events_report(tmp_path), events_report(tmp_path / "own", fan_out="2m")
+    request = request_of(plain, "2013-01-01", "2013-01-31")
+    assert (small_run_limit(plain, request), small_run_limit(own, request)) == (5.0, 120.0)
+    monkeypatch.setenv("QUIRE_FAN_OUT", "1m")
+    assert (small_run_limit(plain, request), small_run_limit(own, request)) == (60.0, 120.0)
+    monkeypatch.setenv("QUIRE_FAN_OUT", "always")
+    assert (small_run_limit(plain, request), small_run_limit(own, request)) == (None, 120.0)
+    monkeypatch.setenv("QUIRE_FAN_OUT", "soon")
+    with pytest.raises(SettingsError, match="QUIRE_FAN_OUT is 'soon': write always, or a duration such as 5s"):
+        small_run_limit(plain, request)
