@@ -101,9 +101,8 @@ def _run_stages(
         meters=meters,
         lapsed=lease.has_lapsed,
     )
-    return PipelineResult(
-        published=published, partitions=partitions, seconds=meters.seconds(), usage=tuple(meters.usages)
-    )
+    usage = tuple(meters.usages)
+    return PipelineResult(published=published, partitions=partitions, seconds=meters.seconds(), usage=usage)
 
 
 def publish_partitions(
@@ -231,18 +230,15 @@ def extract_groups(
     progress: StageProgress = ignore_progress,
     max_seconds: float = math.inf,
 ) -> tuple[StagedPartition, ...]:
-    """Extracts the planned groups in up to ``source.parallel`` threads.
+    """Extracts the planned groups in up to ``source.parallel`` threads, and returns their partitions in order.
 
     Args:
         definition: the report.
         planned: the planned run.
-        session: the session with the source.
+        session: the source.
         store: the store for the partitions.
         progress: called when a group starts or ends.
         max_seconds: the time after which no further group is started.
-
-    Returns:
-        The extracted partitions, in order.
 
     Raises:
         ReportError: an extract failed.
