@@ -11,9 +11,12 @@ from re import _constants as codes
 from re import _parser as parser
 from typing import Any
 
+from tests.syntax_nodes import syntax_nodes
+
 METHODS = {"match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
 # Quire's functions that receive a pattern, and the method to which each function passes it
 OWN = {"_matching": "fullmatch"}
+FUNCTIONS = re.compile(rf"\bre\.|\b(?:{'|'.join(OWN)})\(")
 MAX_TOKENS = 7
 TAIL = "\x01"  # a character that few patterns match
 CATEGORIES = {
@@ -46,10 +49,11 @@ def uses_of(sources: Mapping[str, str], dynamic: Mapping[str, str]) -> tuple[lis
         sources: the content of each file, keyed by the file's name.
         dynamic: examples of the patterns that are built at run time, keyed by the expression in the source.
     """
-    trees = {file: ast.parse(text) for file, text in sources.items()}
+    trees = _relevant_nodes(sources)
     texts, compiled = {}, {}
-    for file, tree in trees.items():
-        for name, value in _constants(tree):
+    for file, (module, *_) in trees.items():
+        assert isinstance(module, ast.Module)
+        for name, value in _constants(module):
             call = _re_call(value, {"compile"})
             if call is not None:
                 compiled[file, name] = call
@@ -57,8 +61,8 @@ def uses_of(sources: Mapping[str, str], dynamic: Mapping[str, str]) -> tuple[lis
                 texts[name] = value.value
     found: list[Use] = []
     unread = [f"{file}: {ast.unparse(call)}" for (file, _), call in compiled.items() if _text(call, texts) is None]
-    for file, tree in trees.items():
-        for node in ast.walk(tree):
+    for file, nodes in trees.items():
+        for node in nodes:
             if not isinstance(node, ast.Call):
                 continue
             use = _use(file, node, texts, compiled, dynamic)
@@ -68,6 +72,19 @@ def uses_of(sources: Mapping[str, str], dynamic: Mapping[str, str]) -> tuple[lis
     used = {use.place for use in found}
     unread += [f"{file}:{name} is never called" for file, name in compiled if f"{file}:{name}" not in used]
     return found, unread
+
+
+def _relevant_nodes(sources: Mapping[str, str]) -> dict[str, tuple[ast.AST, ...]]:
+    """Returns the syntax nodes of the files that call ``re`` or share a pattern's name with a file that does."""
+    trees = {file: syntax_nodes(text) for file, text in sources.items() if FUNCTIONS.search(text)}
+    names: set[str] = set()
+    for node in (node for nodes in trees.values() for node in nodes):
+        if isinstance(node, ast.Assign) and _re_call(node.value, {"compile"}):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.Call) and _re_call(node, METHODS | {"compile"}):
+            names |= {pattern.id for pattern in node.args[:1] if isinstance(pattern, ast.Name)}
+    mention = re.compile("|".join(rf"\b{name}\b" for name in names) or "(?!)")
+    return trees | {file: syntax_nodes(text) for file, text in sources.items() if mention.search(text)}
 
 
 def _constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:

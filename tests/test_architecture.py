@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.syntax_nodes import import_nodes
+
 CLONE = Path(__file__).resolve().parents[1]
 PLUGINS = CLONE / "plugins"
 STAGES = PLUGINS / "quire" / "stages"
@@ -30,11 +32,11 @@ def sources(*folders: str) -> list[Path]:
 
 def imports_of(source: str) -> set[str]:
     """Returns the modules that source code imports at any nesting depth; ``from a import b`` becomes a.b."""
-    return set(_imports(ast.parse(source)))
+    return set(_imports(source))
 
 
-def _imports(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _imports(source: str) -> Iterator[str]:
+    for node in import_nodes(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -14,6 +14,7 @@ import pytest
 from quire.memory_allocator import ARROW_VARIABLES, POLARS_VARIABLES
 from quire.settings import CLONE
 
+from tests.syntax_nodes import syntax_nodes
 from tests.test_architecture import identify, sources
 
 READER = CLONE / "plugins" / "quire" / "settings.py"
@@ -67,11 +68,11 @@ print(json.dumps({"changed": changed, "rows": rows, "pages use Polars": pages_us
 
 def environment_uses(source: str) -> list[str]:
     """Returns the names through which source code uses the environment, at any nesting depth."""
-    return sorted(set(_environment_uses(ast.parse(source))))
+    return sorted(set(_environment_uses(source)))
 
 
-def _environment_uses(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _environment_uses(source: str) -> Iterator[str]:
+    for node in syntax_nodes(source):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("os", "posix"):
             if node.attr in OS_NAMES:
                 yield f"os.{node.attr}"
@@ -142,8 +143,9 @@ def _third_party_modules(paths: list[Path]) -> Iterator[str]:
     """Yields the third-party modules that Quire's modules import; importing those may change the process."""
     found: set[str] = set()
     for path in paths:
-        tree = ast.parse(path.read_text())
-        top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        module, *_ = syntax_nodes(path.read_text())
+        assert isinstance(module, ast.Module)
+        top = [node for node in module.body if isinstance(node, ast.Import | ast.ImportFrom)]
         for node in top:
             found |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else {node.module or ""}
     return iter(sorted(name for name in found if name.split(".")[0] not in ("quire", "__future__", "")))

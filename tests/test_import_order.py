@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from quire.settings import CLONE
 
+from tests.syntax_nodes import import_nodes
+
 PACKAGE = CLONE / "plugins" / "quire"
 # The order is declared only here, from the leaves to the entry points.
 IMPORT_ORDER = (
@@ -47,6 +49,7 @@ WRITER_IMPORTS = {"errors", "human_readable", "values", "xlsx"}
 MAX_LOOSE_MODULES = 10
 
 Imports = Mapping[str, set[str]]
+Edges = dict[str, dict[str, list[str]]]
 
 
 def read_package(root: Path) -> dict[str, str]:
@@ -64,22 +67,18 @@ def module_imports(sources: Mapping[str, str]) -> Imports:
 
 
 def _imported(source: str, modules: Mapping[str, str]) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
+    for node in import_nodes(source):
+        prefix = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+        names = [f"{prefix}{alias.name}" for alias in node.names]
         for name in names:
             module = name if name in modules else name.rpartition(".")[0]
             if module in modules:
                 yield module
 
 
-def package_imports(imports: Imports) -> dict[str, dict[str, list[str]]]:
+def package_imports(imports: Imports) -> Edges:
     """Returns the packages that each package imports, with descriptions of the imports."""
-    edges: dict[str, dict[str, list[str]]] = {}
+    edges: Edges = {}
     for module, targets in imports.items():
         for target in targets:
             importer, imported = _package(module), _package(target)
@@ -115,8 +114,14 @@ def cycle(edges: Mapping[str, Iterator[str] | set[str] | Mapping[str, object]]) 
     return []
 
 
-IMPORTS = module_imports(read_package(PACKAGE))
-EDGES = package_imports(IMPORTS)
+@pytest.fixture(scope="module")
+def imports() -> Imports:
+    return module_imports(read_package(PACKAGE))
+
+
+@pytest.fixture(scope="module")
+def edges(imports: Imports) -> Edges:
+    return package_imports(imports)
 
 
 def test_import_order_names_every_package_once() -> None:
@@ -124,18 +129,18 @@ def test_import_order_names_every_package_once() -> None:
     assert sorted(IMPORT_ORDER) == sorted(entries - {"__init__", "__main__"})
 
 
-def test_package_imports_only_packages_before_it() -> None:
-    assert upward_imports(EDGES) == []
+def test_package_imports_only_packages_before_it(edges: Edges) -> None:
+    assert upward_imports(edges) == []
 
 
-def test_packages_and_modules_have_no_import_cycles() -> None:
-    assert cycle(EDGES) == []
-    assert cycle(IMPORTS) == []
+def test_packages_and_modules_have_no_import_cycles(imports: Imports, edges: Edges) -> None:
+    assert cycle(edges) == []
+    assert cycle(imports) == []
 
 
 @pytest.mark.parametrize("writer", ["xlsx", "csv_and_parquet"])
-def test_writer_does_not_depend_on_reports(writer: str) -> None:
-    assert set(EDGES[writer]) <= WRITER_IMPORTS
+def test_writer_does_not_depend_on_reports(edges: Edges, writer: str) -> None:
+    assert set(edges[writer]) <= WRITER_IMPORTS
 
 
 def test_few_modules_exist_outside_the_packages() -> None:

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from quire.settings import CLONE
 
 from tests.packaging.wheels import CLONE_ONLY, PACKAGE
+from tests.syntax_nodes import import_nodes
 
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==(\S+)", re.MULTILINE)
 LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-container.txt")
@@ -38,12 +39,12 @@ def locked_versions(name: str) -> dict[str, set[str]]:
 def imported_packages() -> set[str]:
     """Returns the top-level names of third-party packages that the wheel's modules import."""
     paths = (path for path in PACKAGE.rglob("*.py") if not path.is_relative_to(CLONE_ONLY))
-    names = {name.partition(".")[0] for path in paths for name in _imports(ast.parse(path.read_text()))}
+    names = {name.partition(".")[0] for path in paths for name in _imports(path.read_text())}
     return names - sys.stdlib_module_names - {"quire", "__future__"} - TYPES_ONLY
 
 
-def _imports(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _imports(source: str) -> Iterator[str]:
+    for node in import_nodes(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

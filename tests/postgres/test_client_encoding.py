@@ -16,6 +16,7 @@ from quire.report.sql_literal import text_literal
 from quire.report.sql_template import bind
 
 from tests.events import session_of
+from tests.syntax_nodes import syntax_nodes
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 ENCODINGS = ["GBK", "BIG5", "SJIS", "UHC"]  # in these encodings, a character's second byte can be ASCII
@@ -108,7 +109,7 @@ def test_bind_text_that_postgresql_cannot_store_raises(text: str) -> None:
 def test_every_connect_call_sets_utf8() -> None:
     opened = 0
     for path in PLUGINS.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in syntax_nodes(path.read_text()):
             if not isinstance(node, ast.Call):
                 continue
             function = ast.unparse(node.func)

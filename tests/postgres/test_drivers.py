@@ -9,6 +9,8 @@ from pathlib import Path
 
 from quire.settings import CLONE
 
+from tests.syntax_nodes import import_nodes
+
 PACKAGE = CLONE / "plugins" / "quire"
 READING = ("quire.pipeline", "quire.stages.extract", "quire.postgres.tracking.tokens", "quire.cli.check")
 PROGRAM = """
@@ -21,7 +23,7 @@ print(*sorted({"psycopg", "psycopg2"} & set(sys.modules)))
 
 def imported_drivers(path: Path) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in import_nodes(path.read_text()):
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
