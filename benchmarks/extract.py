@@ -1,4 +1,4 @@
-"""Compares extraction from PostgreSQL to Parquet in S3 with other readers, and with COPY alone as the upper bound."""
+"""Compares Quire's extraction to Parquet in S3 with other readers, and with COPY alone as the upper bound."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Measurement:
     Args:
         seconds: wall time.
         peak_bytes: peak resident memory of the process tree.
-        own_seconds: the time from the command's last line, such as ``seconds 1.23``, if it measures its own work.
+        own_seconds: the time in the command's last line (``seconds 1.23``), if the command measures its own work.
     """
 
     seconds: float

@@ -12,7 +12,7 @@ from matplotlib import pyplot
 
 OURS, OURS_COLOR, PEER_COLOR, BOUND_COLOR = "quire", "#1F5A85", "#B8C2CC", "#E8EDF2"
 INK, MUTED = "#1F2933", "#66727F"
-BOUND = "alone"  # part of the name of a bound, which is not a contender
+BOUND = "alone"  # occurs in the names of bounds, which are not contenders
 
 
 def main(path: Path) -> None:

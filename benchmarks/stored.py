@@ -1,4 +1,4 @@
-"""Compares a seven-year summary from cached partial summaries with one that rereads all rows."""
+"""Compares a seven-year summary from cached partial summaries with a summary from all rows."""
 
 from __future__ import annotations
 

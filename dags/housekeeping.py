@@ -1,4 +1,4 @@
-"""Defines the daily DAG that deletes objects no report needs and compacts change logs."""
+"""Defines the daily DAG that compacts change logs and deletes objects that no report needs."""
 
 from quire.airflow_dag import build_housekeeping_dag
 
