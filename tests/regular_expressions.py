@@ -43,7 +43,7 @@ class Use:
 
 
 def uses_of(sources: Mapping[str, str], dynamic: Mapping[str, str]) -> tuple[list[Use], list[str]]:
-    """Returns all uses of regular expressions in the sources, and all uses whose pattern cannot be determined.
+    """Returns the uses of regular expressions in the sources, and descriptions of uses whose pattern is unknown.
 
     Args:
         sources: the content of each file, keyed by the file's name.

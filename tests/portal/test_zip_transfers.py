@@ -1,4 +1,4 @@
-"""The number of ZIP downloads is limited for each user and each process; their duration is also limited."""
+"""The portal limits the duration of ZIP downloads, and their number for each user and each process."""
 
 from __future__ import annotations
 

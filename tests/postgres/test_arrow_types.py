@@ -1,4 +1,4 @@
-"""Values of PostgreSQL types, including extreme values, are stored in Arrow types."""
+"""Values of PostgreSQL types, including extreme values, are stored as Arrow types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parses the COPY output of a real server into Arrow."""
+"""Tests the conversion of a real server's COPY output to Arrow."""
 
 from __future__ import annotations
 

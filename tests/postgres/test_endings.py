@@ -1,4 +1,4 @@
-"""When a task that reads rows ends for any reason, its query ends within two seconds and its rows are discarded."""
+"""If a task that reads rows fails or is killed, its query ends within two seconds and its rows are discarded."""
 
 from __future__ import annotations
 

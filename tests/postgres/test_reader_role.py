@@ -1,4 +1,4 @@
-"""The scripts reader_role.sql and harden_database.sql grant the reader few privileges; other roles keep working."""
+"""reader_role.sql grants privileges to the reader only, and harden_database.sql revokes privileges from PUBLIC."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from tests.postgres.tracking.tables import run_sql
 
 pytestmark = pytest.mark.server
 
-# The privileges of all roles except the reader on schemas, relations, functions and the database, and their default
-# privileges.
+# The privileges of all other roles: on schemas, relations, functions and the database, and default privileges.
 OTHER_PRIVILEGES = f"""
 SELECT kind, name, acl FROM (
     SELECT 'schema' AS kind, nspname::text AS name, unnest(nspacl) AS acl FROM pg_namespace

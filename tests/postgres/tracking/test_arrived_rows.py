@@ -1,4 +1,4 @@
-"""Tracking reads the existing rows of a new partition only if this cannot execute another role's code."""
+"""Tracking reads the existing rows of a new partition only if reading them cannot execute another role's code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRACKER = "test_tracker"
 
 @pytest.fixture
 def tracker(postgres_server: PostgresServer, fresh_database: str) -> Iterator[str]:
-    """The URL for a role that installs tracking, and that a test can make a member of the table owner's role."""
+    """The URL for a role that installs tracking; tests can grant it the table owner's role."""
     url = login(postgres_server, fresh_database, TRACKER)
     database = fresh_database.rpartition("/")[2]
     run_sql(fresh_database, f"GRANT CREATE ON DATABASE {database} TO {TRACKER}")
