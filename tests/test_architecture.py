@@ -67,7 +67,7 @@ def identify(path: Path) -> str:
 
 
 def imports_by_path(*folders: str) -> Iterator[tuple[Path, str]]:
-    """Yields all imports in the source files in the given top-level folders."""
+    """Yields all imports of the source files in the given top-level folders, with the files' paths."""
     for path in sources(*folders):
         yield from ((path, module) for module in sorted(imports_of(path.read_text())))
 

@@ -26,7 +26,7 @@ MEASURES: dict[str, dict[str, Any]] = {
     "avg_disc": {"agg": "mean", "of": "l_discount"},
     "count_order": {"agg": "count"},
 }
-# The query of TPC-H, section 2.4.1.3, which PostgreSQL executes for comparison.
+# TPC-H's query from section 2.4.1.3, which PostgreSQL executes for comparison.
 ANSWER = """
 SELECT l_returnflag, l_linestatus, sum(l_quantity), sum(l_extendedprice), sum(l_extendedprice * (1 - l_discount)),
        sum(l_extendedprice * (1 - l_discount) * (1 + l_tax)), avg(l_quantity), avg(l_extendedprice), avg(l_discount),

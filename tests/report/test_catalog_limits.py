@@ -80,7 +80,7 @@ def test_nesting_is_counted_through_aliases() -> None:
 
 
 def test_nesting_up_to_the_limit_is_accepted() -> None:
-    inner = MAX_DEPTH - 1  # the document itself is a mapping and therefore a level
+    inner = MAX_DEPTH - 1  # the document itself is a mapping, which is one level
     assert read_document(f"a: {'[' * inner}{']' * inner}", file="f").values["a"]
     with pytest.raises(DefinitionError, match=r"nested lists and mappings"):
         read_document(f"a: [{'[' * inner}{']' * inner}]", file="f")

@@ -1,4 +1,4 @@
-"""Quire rejects number formats that Excel rejects, and suggests a valid one."""
+"""Quire rejects number formats that Excel rejects, and suggests valid formats."""
 
 from __future__ import annotations
 

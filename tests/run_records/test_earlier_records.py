@@ -16,7 +16,7 @@ from quire.run_records.stage_records import PartitionStatistics, StagedPartition
 
 PLACE = "partitions/events/d/2013-01/t"
 BODY = b"PAR1 rows PAR1"
-# Records that were written before fields were renamed.
+# These records were written before some fields were renamed.
 EARLIER: dict[str, Any] = {
     "key": "2013-01",
     "start": "2013-01-01",

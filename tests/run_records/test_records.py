@@ -206,7 +206,7 @@ def test_digest_is_stable_across_versions() -> None:
 
 
 class CountedText(str):
-    """A type of text that counts how often pydantic builds a validator for it."""
+    """A text type that counts how often pydantic builds a validator for it."""
 
     builds: ClassVar[int] = 0
 

@@ -1,4 +1,4 @@
-"""A database of events, and a report on the events with cached partitions."""
+"""A database of events, and an events report with cached partitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run holds its lease while it is active and releases it at its end; the lease of a killed run soon expires."""
+"""A run holds its lease while it is active, and releases the lease when it ends; a killed run's lease soon expires."""
 
 from __future__ import annotations
 

@@ -178,8 +178,8 @@ def test_key_of_any_year_is_truncated_as_in_postgresql(
         sql=f"SELECT at, {odd} AS odd FROM events WHERE at >= %(start)s AND at < %(end)s\n",
         columns=[],
     )
-    # Dates are compared as days since 1970, because Python does not support all of these years. An infinite date has no
-    # number of days in PostgreSQL.
+    # Dates are compared as days since 1970, because Python does not support all of these years. PostgreSQL cannot
+    # subtract infinite dates.
     expected = ask(
         fresh_database,
         f"SELECT CASE WHEN isfinite(key) THEN (key - DATE '1970-01-01')::text ELSE key::text END, count(*) "

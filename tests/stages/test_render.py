@@ -177,7 +177,7 @@ def test_truncated_text_is_noted_in_the_file_and_its_about_sheet(tmp_path: Path,
 
 
 class InterruptedUpload(S3Upload):
-    """Is interrupted at its first bytes, as if by Ctrl-C."""
+    """An upload that is interrupted at its first bytes, as if by Ctrl-C."""
 
     def _append(self, data: bytes | memoryview) -> None:
         raise KeyboardInterrupt

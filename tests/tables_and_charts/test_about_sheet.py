@@ -25,7 +25,10 @@ COLUMNS = (SourceColumn(name="at", pg_type="timestamptz"), SourceColumn(name="n"
 def rows_in_about(
     include: Path, store: S3Store, rows: list[int], split: Any, *, limits: Limits | None = None
 ) -> dict[str, tuple[int, dict[str, int]]]:
-    """Renders January to March with the given row counts. Returns, by file, the row count and those in About."""
+    """Renders January to March with the given row counts.
+
+    Returns each file's row count, and the row counts in its About sheet, keyed by part.
+    """
     definition = events_report(include, columns=[], summaries=[], workbook={"split": split})
     request = request_of(definition)
     months = request.date_range.partitions(definition.partition)

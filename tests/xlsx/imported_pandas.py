@@ -1,4 +1,4 @@
-"""Script: writes a workbook with a column of each type, and prints "pandas" if pandas was imported meanwhile."""
+"""Script: writes a workbook with a column of each type, and prints "pandas" if that imported pandas."""
 
 from __future__ import annotations
 

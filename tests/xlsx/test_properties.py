@@ -88,7 +88,7 @@ def expected(kind: str, value: Any) -> Any:
 
 
 def expected_physical(kind: str, value: Any) -> Any:
-    """Returns the documented value of a type that Python lacks; dates and times are in days or microseconds."""
+    """Returns the documented value of a cell whose type Python lacks; dates and times are in days or microseconds."""
     match kind:
         case "time":
             return min(value, dt.time(23, 59, 59, 999_000))

@@ -1,4 +1,4 @@
-"""Tests size limits, names, totals and static sheets, and that the same rows produce the same bytes."""
+"""Tests size limits, names, totals, static sheets and reproducible bytes."""
 
 from __future__ import annotations
 

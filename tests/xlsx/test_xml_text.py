@@ -26,7 +26,7 @@ INLINE = Limits(shared_rows=0)
 
 @pytest.fixture(params=["shared", "inline"])
 def preceding(request: pytest.FixtureRequest) -> list[str]:
-    """Returns preceding rows that make a column use shared or inline strings."""
+    """Returns rows that precede the tested rows and make a column use shared or inline strings."""
     return ["same"] * 600 if request.param == "shared" else [f"other {number}" for number in range(600)]
 
 
