@@ -26,6 +26,11 @@ def examples(count: int) -> int:
     return max(1, count * settings().max_examples // FULL_EXAMPLES)
 
 
+def sized(complete: int, *, fast: int) -> int:
+    """Returns the size of a test's data: the complete size or, in a fast run, a smaller one."""
+    return complete if settings().max_examples >= FULL_EXAMPLES else fast
+
+
 def begin_fast_run() -> None:
     """Configures this process to try fewer examples and to block server starts."""
     settings.register_profile("fast", max_examples=FAST_EXAMPLES)

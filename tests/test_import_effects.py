@@ -23,6 +23,7 @@ OF_THE_USER = {"expanduser", "expandvars", "home"}  # functions that read HOME a
 ENTRY_POINTS = {"quire.__main__", "quire.dev_stack.__main__"}
 PROGRAM = """
 import decimal, gc, importlib, json, locale, logging, os, signal, socket, sys, threading, warnings
+gc.set_threshold(10**6)  # halves the time that the imports take
 others, own = json.load(sys.stdin)
 looked_up = []
 sys.addaudithook(lambda event, arguments: looked_up.append(arguments[1]) if event == "ctypes.dlsym" else None)

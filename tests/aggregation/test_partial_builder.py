@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
+from quire.aggregation import partial_builder
 from quire.aggregation.measures import partial_groups, partial_schema
 from quire.aggregation.partial_builder import MIN_MERGED_ROWS, PartialSummaryBuilder
 from quire.aggregation.partial_summaries import mergeable_summaries, read_partials
@@ -25,6 +26,7 @@ from quire.stages.plan import plan_partitions
 
 from tests.aggregation.test_partial_summaries import probed
 from tests.events import ZONE, fill_many_events, request_of, session_of
+from tests.fast_mode import sized
 
 COLUMNS = (
     SourceColumn(name="at", pg_type="timestamptz"),
@@ -92,10 +94,12 @@ def test_builder_with_groups_of_rows_equals_a_single_query(group_rows: int) -> N
         assert frame.sort(keys).equals(expected.sort(keys))
 
 
-def test_builder_with_many_groups_merges_all() -> None:
-    rows = 2 * MIN_MERGED_ROWS + 1_000
+def test_builder_with_many_groups_merges_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    min_rows = sized(MIN_MERGED_ROWS, fast=MIN_MERGED_ROWS // 5)
+    monkeypatch.setattr(partial_builder, "MIN_MERGED_ROWS", min_rows)
+    rows = 2 * min_rows + 1_000
     repeated = (batch for _ in range(2) for batch in batches(rows))
-    (frame,) = build([BY_NUMBER], repeated, group_rows=65_536)
+    (frame,) = build([BY_NUMBER], repeated, group_rows=sized(65_536, fast=8_192))
     assert frame.height == rows
     assert set(frame["measure 0"]) == {2}
     assert frame["measure 1"].sum() == rows * (rows - 1)

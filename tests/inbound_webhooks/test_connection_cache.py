@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -65,9 +66,9 @@ def test_secrets_hanging_lookup_does_not_block_other_webhooks(
 class HangingAddresses:
     """Returns a different address for each lookup; the first ``hung`` lookups block until ``answers`` is set."""
 
-    def __init__(self, *, hung: int) -> None:
+    def __init__(self, *, hung: int, limits: LookupLimits = IMMEDIATE_RETRY) -> None:
         self.answers, self.threads, self._hung = threading.Event(), list[threading.Thread](), hung
-        self.lookup = ConnectionCache(address=self._find, password=lambda connection: SECRET, limits=IMMEDIATE_RETRY)
+        self.lookup = ConnectionCache(address=self._find, password=lambda connection: SECRET, limits=limits)
 
     def ask(self) -> str:
         try:
@@ -97,8 +98,9 @@ def test_lookup_hanging_for_minutes_is_replaced() -> None:
 
 
 def test_lookup_threads_are_bounded_when_all_hang() -> None:
-    max_threads = IMMEDIATE_RETRY.max_threads
-    addresses = HangingAddresses(hung=max_threads)
+    limits = replace(IMMEDIATE_RETRY, max_seconds=0.02)
+    max_threads = limits.max_threads
+    addresses = HangingAddresses(hung=max_threads, limits=limits)
     try:
         assert {addresses.ask() for _ in range(max_threads + 3)} == {"deferred"}
         assert len(addresses.threads) == max_threads

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import openpyxl
@@ -94,19 +95,24 @@ def write_rows(rows: Sequence[dict[str, Any]], schema: pa.Schema, **options: Any
     return files.bodies[0], outcomes[0]
 
 
+@lru_cache(maxsize=2)  # tests read several cells of the same file
 def calamine(body: bytes, sheet: str = "Rows") -> list[list[Any]]:
     workbook = CalamineWorkbook.from_filelike(io.BytesIO(body))
     return workbook.get_sheet_by_name(sheet).to_python(skip_empty_area=False)
 
 
 def by_openpyxl(body: bytes, sheet: str = "Rows") -> list[tuple[Any, ...]]:
-    workbook = openpyxl.load_workbook(io.BytesIO(body), data_only=True)
-    return list(workbook[sheet].iter_rows(values_only=True))
+    return list(_by_openpyxl(body, data_only=True)[sheet].iter_rows(values_only=True))
 
 
 def cell(body: bytes, address: str, sheet: str = "Rows") -> Any:
     """Returns a cell and its formats, as read by openpyxl."""
-    return openpyxl.load_workbook(io.BytesIO(body))[sheet][address]
+    return _by_openpyxl(body)[sheet][address]
+
+
+@lru_cache(maxsize=2)
+def _by_openpyxl(body: bytes, *, data_only: bool = False) -> openpyxl.Workbook:
+    return openpyxl.load_workbook(io.BytesIO(body), data_only=data_only)
 
 
 def parts(body: bytes) -> dict[str, bytes]:

@@ -21,6 +21,7 @@ from quire.xlsx.model import DetailOutcome, SheetColumn, Workbook
 from quire.xlsx.row_xml import size_bound
 from quire.xlsx.workbook_template import MAX_ROWS
 
+from tests.fast_mode import sized
 from tests.xlsx.books import MADE_AT, ZONE, Files, about, book_of, by_openpyxl, calamine, cell, parts, write, write_rows
 
 NUMBERS = pa.schema([("n", pa.int32())])
@@ -45,12 +46,13 @@ def check_cells(sheet: bytes) -> None:
 
 @pytest.mark.parametrize("detail_first", [True, False])
 def test_write_workbook_parts_are_well_formed_and_cells_in_order(detail_first: bool) -> None:
+    count = sized(20_000, fast=5_000)
     rows = [
         {"n": number, "s": f"<{number % 3}>", "d": None if number % 2 else dt.date(2013, 1, 1)}
-        for number in range(20_000)
+        for number in range(count)
     ]
     schema = pa.schema([("n", pa.int32()), ("s", pa.string()), ("d", pa.date32())])
-    body, _ = write_rows(rows, schema, detail_first=detail_first, limits=Limits(sheet_rows=9_000))
+    body, _ = write_rows(rows, schema, detail_first=detail_first, limits=Limits(sheet_rows=count // 2 - 1_000))
     for name, part in parts(body).items():
         ElementTree.fromstring(part)  # noqa: S314 - written by Quire
         if name.startswith("xl/worksheets/sheet"):
@@ -64,9 +66,12 @@ def test_write_workbook_rows_around_batch_size_are_all_written(rows: int) -> Non
     assert outcomes == (DetailOutcome(rows=rows, sheets=("Rows",), notes=()),)
 
 
-@pytest.mark.parametrize(("rows", "sheets"), [(MAX_ROWS - 1, 1), (MAX_ROWS, 2), (2 * MAX_ROWS - 1, 3)])
-def test_write_workbook_rows_beyond_sheet_limit_begin_another_sheet(rows: int, sheets: int) -> None:
-    files, (outcome,) = write(book_of([numbers(rows)], NUMBERS))
+@pytest.mark.parametrize(("full_sheets", "more_rows"), [(1, 0), (1, 1), (2, 1)])
+def test_write_workbook_rows_beyond_sheet_limit_begin_another_sheet(full_sheets: int, more_rows: int) -> None:
+    limit = sized(MAX_ROWS, fast=MAX_ROWS // 16)
+    limits = None if limit == MAX_ROWS else Limits(sheet_rows=limit)
+    rows, sheets = full_sheets * (limit - 1) + more_rows, full_sheets + bool(more_rows)
+    files, (outcome,) = write(book_of([numbers(rows)], NUMBERS), limits=limits)
     assert outcome.rows == rows
     assert outcome.sheets == ("Rows", "Rows (2)", "Rows (3)")[:sheets]
     package = parts(files.bodies[0])
@@ -77,10 +82,10 @@ def test_write_workbook_rows_beyond_sheet_limit_begin_another_sheet(rows: int, s
     for number in range(1, sheets + 1):
         sheet = package[f"xl/worksheets/sheet{number}.xml"]
         assert sheet.partition(b"<sheetData>")[2].startswith(header[0] + b'<row r="2">')
-        left = rows - (number - 1) * (MAX_ROWS - 1)
-        assert sheet.count(b"<row ") == min(left, MAX_ROWS - 1) + 1
-        assert f'<dimension ref="A1:A{min(left, MAX_ROWS - 1) + 1}"/>'.encode() in sheet[:2000]
-        assert f'<autoFilter ref="A1:A{min(left, MAX_ROWS - 1) + 1}">'.encode()[:-1] in sheet[-3000:]
+        last_row = min(rows - (number - 1) * (limit - 1), limit - 1) + 1
+        assert sheet.count(b"<row ") == last_row
+        assert f'<dimension ref="A1:A{last_row}"/>'.encode() in sheet[:2000]
+        assert f'<autoFilter ref="A1:A{last_row}">'.encode()[:-1] in sheet[-3000:]
     last = package[f"xl/worksheets/sheet{sheets}.xml"]
     assert f"<v>{rows - 1}</v></c></row></sheetData>".encode() in last
 
@@ -95,12 +100,13 @@ def test_write_workbook_bytes_beyond_sheet_limit_begin_another_sheet() -> None:
 
 
 def test_write_workbook_bytes_beyond_file_limit_begin_another_file() -> None:
-    batch = pa.RecordBatch.from_arrays([pa.array([f"{number:x}" * 3 for number in range(200_000)])], ["v"])
-    limits = Limits(sheet_rows=20_000, file_bytes=2_000_000)
+    count = sized(200_000, fast=50_000)
+    batch = pa.RecordBatch.from_arrays([pa.array([f"{number:x}" * 3 for number in range(count)])], ["v"])
+    limits = Limits(sheet_rows=count // 10, file_bytes=10 * count)
     files, outcomes = write(book_of([batch], batch.schema), limits=limits)
     assert len(files.bodies) > 1
-    assert all(len(body) <= 2_100_000 for body in files.bodies)
-    assert sum(outcome.rows for outcome in outcomes) == 200_000
+    assert all(len(body) <= 10 * count + 100_000 for body in files.bodies)
+    assert sum(outcome.rows for outcome in outcomes) == count
     values = [
         row[0]
         for body, outcome in zip(files.bodies, outcomes, strict=True)
@@ -136,7 +142,8 @@ def test_write_workbook_file_is_filled_up_to_its_compressed_bytes() -> None:
 def test_dimension_of_sheet_ended_by_bytes_is_correct_or_omitted(total: str | None) -> None:
     columns = [SheetColumn(name="n", title="n", total=total)]
     limits = Limits(sheet_bytes=6_000_000)
-    files, (outcome,) = write(book_of([numbers(400_000)], NUMBERS, columns=columns), limits=limits)
+    count = sized(400_000, fast=200_000)
+    files, (outcome,) = write(book_of([numbers(count)], NUMBERS, columns=columns), limits=limits)
     package = parts(files.bodies[0])
     for number in range(1, len(outcome.sheets) + 1):
         sheet = package[f"xl/worksheets/sheet{number}.xml"]

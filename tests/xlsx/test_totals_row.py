@@ -12,6 +12,7 @@ from quire.xlsx.detail_sheets import Limits
 from quire.xlsx.model import DetailOutcome, SheetColumn
 from quire.xlsx.totals_row import FUNCTIONS
 
+from tests.fast_mode import sized
 from tests.xlsx.books import book_of, by_openpyxl, cell, write
 
 DATE, WALL, INSTANT, TIME = pa.date32(), pa.timestamp("us"), pa.timestamp("us", tz="UTC"), pa.time64("us")
@@ -140,13 +141,14 @@ def test_total_of_rows_that_fill_a_sheet_moves_last_row_to_another() -> None:
 
 
 def test_total_of_several_files_is_a_value_with_a_note() -> None:
-    batch = pa.RecordBatch.from_arrays([pa.array([f"{number:x}" * 3 for number in range(200_000)])], ["v"])
+    count = sized(200_000, fast=50_000)
+    batch = pa.RecordBatch.from_arrays([pa.array([f"{number:x}" * 3 for number in range(count)])], ["v"])
     columns = [SheetColumn(name="v", title="V", total="count")]
-    limits = Limits(file_bytes=2_000_000, shared_rows=0)
+    limits = Limits(file_bytes=10 * count, shared_rows=0)
     files, outcomes = write(book_of([batch], batch.schema, columns=columns), limits=limits)
     assert len(files.bodies) > 1
-    assert by_openpyxl(files.bodies[-1])[-1] == (200_000,)
-    assert cell(files.bodies[-1], f"A{outcomes[-1].rows + 2}").value == 200_000
+    assert by_openpyxl(files.bodies[-1])[-1] == (count,)
+    assert cell(files.bodies[-1], f"A{outcomes[-1].rows + 2}").value == count
     assert [len(outcome.notes) for outcome in outcomes] == [0] * (len(outcomes) - 1) + [1]
 
 

@@ -24,7 +24,7 @@ LOOKALIKES = [
 INLINE = Limits(shared_rows=0)
 
 
-@pytest.fixture(params=["shared", "inline"])
+@pytest.fixture(scope="module", params=["shared", "inline"])
 def preceding(request: pytest.FixtureRequest) -> list[str]:
     """Returns rows that precede the tested rows and make a column use shared or inline strings."""
     return ["same"] * 600 if request.param == "shared" else [f"other {number}" for number in range(600)]
@@ -36,12 +36,18 @@ def column(texts: Sequence[str | None], *, limits: Limits = INLINE) -> bytes:
     return files.bodies[0]
 
 
+@pytest.fixture(scope="module")
+def lookalikes(preceding: list[str]) -> bytes:
+    """Returns a workbook with all lookalikes after the preceding rows."""
+    return column([*preceding, *LOOKALIKES])
+
+
 @pytest.mark.parametrize("text", LOOKALIKES)
-def test_text_that_looks_like_another_type_stays_text(preceding: list[str], text: str) -> None:
-    body = column([*preceding, text])
-    text_cell = cell(body, f"A{len(preceding) + 2}")
+def test_text_that_looks_like_another_type_stays_text(preceding: list[str], lookalikes: bytes, text: str) -> None:
+    row = len(preceding) + 1 + LOOKALIKES.index(text)
+    text_cell = cell(lookalikes, f"A{row + 1}")
     assert (text_cell.value, text_cell.data_type, text_cell.hyperlink) == (text, "s", None)
-    assert calamine(body)[len(preceding) + 1][0] == text
+    assert calamine(lookalikes)[row][0] == text
     assert text_cell.style is not None
     assert bool(text_cell.quotePrefix) is (text[0] in "=+-@\t")
 

@@ -132,11 +132,11 @@ class DetailWriter:
     def _sheet(self, name: str) -> Iterator[bytes | memoryview]:
         capacity = self._capacity()
         is_last = has_totals(self.detail) and self._rows.left <= capacity
-        planned = min(self._rows.left, capacity)
-        before = self._frame(DetailSheet(name, planned, totals=is_last)).before
+        planned = DetailSheet(name, min(self._rows.left, capacity), totals=is_last)
+        frame = self._frame(planned)
         batches = self._render_rows(capacity)
         first = list(islice(batches, 1))
-        yield before if self._has_room(planned, first) else without_dimension(before)
+        yield frame.before if self._has_room(planned.rows, first) else without_dimension(frame.before)
         rows = 0
         for rendered in chain(first, batches):
             rows += rendered.rows
@@ -145,7 +145,8 @@ class DetailWriter:
             self._totals.add(rendered.columns)
             yield rendered.xml
         sheet = DetailSheet(name, rows, totals=has_totals(self.detail) and not self._rows.left)
-        frame = self._frame(sheet)
+        if sheet != planned:  # the sheet has reached a limit in bytes
+            frame = self._frame(sheet)
         self._totals.end_sheet(name, rows)
         if sheet.totals:
             yield self._totals.row(rows + 2, frame.totals, frame.label).encode()
