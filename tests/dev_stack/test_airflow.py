@@ -41,7 +41,7 @@ def healthy_airflow(sign_in_status: int) -> Iterator[int]:
             return
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Airflow) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         yield server.server_port
         server.shutdown()
 

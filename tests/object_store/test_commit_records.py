@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from quire.errors import DamagedObjectError, IntegrityError
-from quire.object_store.commit_records import MANIFEST_LIMITS, PARTITION_LIMITS, write_once
+from quire.object_store.commit_records import PARTITION_LIMITS, write_once
 from quire.object_store.s3_store import S3Store
 from quire.object_store.store import MAX_RECORD_BYTES
 from quire.partition_cache.cache import find_cached_partition
@@ -152,20 +152,30 @@ def test_record_is_read_again_only_if_it_may_be_damaged(
     assert store.reads == reads
 
 
-MEMORY_OF_A_MANIFEST = """
-import resource, sys
+UNITS = ("[],", "{},", '{"a":{}},')
+# A child process for each manifest, because a process reports only its highest memory
+MEMORY_OF_MANIFESTS = """
+import os, resource, sys
 from quire.errors import DamagedObjectError
+from quire.object_store.commit_records import MANIFEST_LIMITS
 from quire.runs.manifest_store import load_manifest
-from tests.object_store.test_commit_records import KEY, ExistingBody
+from tests.object_store.test_commit_records import KEY, UNITS, ExistingBody
 
-unit, count = sys.argv[1].encode(), int(sys.argv[2])
-store = ExistingBody(b'{"x": [' + unit * count + b"0]}")
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-try:
-    load_manifest(store, KEY)
-except DamagedObjectError as error:
-    print(error)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+def measure(unit):
+    count = MANIFEST_LIMITS.max_bytes // len(unit) - 10
+    store = ExistingBody(b'{"x": [' + unit.encode() * count + b"0]}")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        load_manifest(store, KEY)
+    except DamagedObjectError as error:
+        megabytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+        print(unit, megabytes, error, sep="\t", flush=True)
+
+for unit in UNITS:
+    if os.fork() == 0:
+        measure(unit)
+        os._exit(0)
+    os.wait()
 """
 
 
@@ -183,19 +193,27 @@ class ExistingBody(S3Store):
         return self.body
 
 
-@pytest.mark.parametrize("unit", ["[],", "{},", '{"a":{}},'])
-def test_record_of_millions_of_items_is_damaged_and_needs_little_memory(unit: str) -> None:
-    count = MANIFEST_LIMITS.max_bytes // len(unit) - 10
+@pytest.fixture(scope="module")
+def measured_manifests() -> dict[str, tuple[int, str]]:
+    """Returns the megabytes and the error of loading a manifest of each unit, repeated up to the size limit."""
     done = subprocess.run(
-        [sys.executable, "-c", MEMORY_OF_A_MANIFEST, unit, str(count)],
+        [sys.executable, "-c", MEMORY_OF_MANIFESTS],
         env={**os.environ, "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}"},
         capture_output=True,
         text=True,
         check=True,
     )
-    reason, megabytes = done.stdout.splitlines()
-    assert "too many lists, objects and items" in reason
-    assert int(megabytes) < 300
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    return {unit: (int(megabytes), error) for unit, megabytes, error in lines}
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_record_of_millions_of_items_is_damaged_and_needs_little_memory(
+    measured_manifests: dict[str, tuple[int, str]], unit: str
+) -> None:
+    megabytes, error = measured_manifests[unit]
+    assert "too many lists, objects and items" in error
+    assert megabytes < 300
 
 
 def test_manifest_of_20000_partitions_and_files_is_read(bucket: S3Store) -> None:

@@ -113,12 +113,19 @@ def _cached_app() -> FastAPI:
     return create_app()
 
 
+class PromptServer(uvicorn.Server):
+    """A server that stops within 10 ms instead of 100 ms."""
+
+    async def main_loop(self) -> None:
+        while not self.should_exit:
+            await self.on_tick(0)
+            await asyncio.sleep(0.01)
+
+
 @contextmanager
 def serve(app: Any, **options: Any) -> Iterator[str]:
     """Serves an app with uvicorn, like Airflow, and yields the app's URL."""
-    running = uvicorn.Server(
-        uvicorn.Config(app, port=0, loop="asyncio", lifespan="off", log_level="critical", **options)
-    )
+    running = PromptServer(uvicorn.Config(app, port=0, loop="asyncio", lifespan="off", log_level="critical", **options))
     ready = threading.Event()
 
     async def run() -> None:

@@ -6,10 +6,14 @@ import tracemalloc
 from dataclasses import replace
 from datetime import date
 
+import pytest
 from quire.object_store.memory_store import MemoryStore
+from quire.portal import manifest_cache
 from quire.portal.manifest_cache import MAX_CACHE_BYTES, ManifestCache, estimate_memory
 from quire.run_records.manifest import Manifest, ManifestPartition, manifest_key
 from quire.run_records.serialization import to_json
+
+from tests.fast_mode import sized
 
 PARTITIONS = 2_000
 
@@ -52,13 +56,15 @@ def test_estimate_memory_of_a_manifest_is_close_to_its_real_memory() -> None:
     assert 0.8 < estimate_memory(made) / held < 1.5
 
 
-def test_manifest_cache_memory_is_bounded() -> None:
+def test_manifest_cache_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    max_bytes = sized(MAX_CACHE_BYTES, fast=MAX_CACHE_BYTES // 8)
+    monkeypatch.setattr(manifest_cache, "MAX_CACHE_BYTES", max_bytes)
     one = manifest("a" * 32)
-    runs = 2 * MAX_CACHE_BYTES // estimate_memory(one)
+    runs = 2 * max_bytes // estimate_memory(one)
     cached = ManifestCache()._manifests
     for number in range(runs):
         cached["bucket", "events", f"{number:032x}"] = replace(one, run=f"{number:032x}")
-    assert MAX_CACHE_BYTES / 2 < len(cached) * estimate_memory(one) <= MAX_CACHE_BYTES
+    assert max_bytes / 2 < len(cached) * estimate_memory(one) <= max_bytes
 
 
 def test_manifest_cache_reads_a_manifest_once(store: MemoryStore) -> None:

@@ -15,6 +15,7 @@ from quire.portal.request_limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_QU
 from tests.portal.in_process import serve
 
 MEGABYTE = b"x" * 1_000_000
+PARSERS = ("h11", "httptools")  # the two HTTP parsers of uvicorn
 
 
 class Echo:
@@ -31,11 +32,11 @@ class Echo:
         await send({"type": "http.response.body", "body": str(len(message["body"])).encode()})
 
 
-@pytest.fixture(params=["h11", "httptools"])
+@pytest.fixture(params=PARSERS)
 def server(request: pytest.FixtureRequest) -> Iterator[tuple[int, Echo]]:
     """The port and the app of a server that uses the middleware, with each of uvicorn's parsers in turn."""
     echo = Echo()
-    with serve(RequestSizeLimits(echo, read_seconds=1.0), http=request.param) as url:
+    with serve(RequestSizeLimits(echo), http=request.param) as url:
         yield int(url.rpartition(":")[2]), echo
 
 
@@ -83,9 +84,12 @@ def test_size_limit_rejects_a_wrong_content_length(server: tuple[int, Echo]) -> 
     assert echo.bodies == []
 
 
-def test_size_limit_times_out_on_an_incomplete_body(server: tuple[int, Echo]) -> None:
-    port, echo = server
-    response = exchange(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+@pytest.mark.parametrize("parser", PARSERS)
+def test_size_limit_times_out_on_an_incomplete_body(parser: Any) -> None:
+    echo = Echo()
+    with serve(RequestSizeLimits(echo, read_seconds=0.1), http=parser) as url:
+        port = int(url.rpartition(":")[2])
+        response = exchange(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
     assert response.startswith(b"HTTP/1.1 408")
     assert echo.bodies == []
 

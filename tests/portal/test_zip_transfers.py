@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ FILE_BYTES = 48 * 1024 * 1024  # more than the sockets and the middleware can bu
 BLOCK_BYTES = 64 * 1024
 
 
+@cache
+def file_body() -> tuple[bytes, str]:
+    """Returns the content of a large file, and its SHA-256."""
+    body = os.urandom(1024 * 1024) * (FILE_BYTES // (1024 * 1024))
+    return body, hashlib.sha256(body).hexdigest()
+
+
 @pytest.fixture
 def store() -> StreamingStore:
     return StreamingStore()
@@ -36,10 +44,9 @@ def store() -> StreamingStore:
 @pytest.fixture
 def file(store: StreamingStore) -> RenderedFile:
     """The only file of a published run."""
-    body = os.urandom(1024 * 1024) * (FILE_BYTES // (1024 * 1024))
+    body, digest = file_body()
     key, day = f"reports/events/{RUN}/events.xlsx", date(2013, 1, 1)
     store.put(key, body)
-    digest = hashlib.sha256(body).hexdigest()
     file = RenderedFile(name="events.xlsx", key=key, rows=1, bytes=len(body), sha256=digest, start=day, end=day)
     manifest = Manifest(
         report="events", run=RUN, run_id="r", title="Events", made_at=MADE_AT, start=day, end=day, timezone=ZONE,

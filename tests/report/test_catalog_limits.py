@@ -81,6 +81,7 @@ class CatalogLoader:
         """Stops the process."""
         if self._process:
             self._process.communicate()
+            self._process = None
 
 
 LOADER = CatalogLoader()

@@ -20,7 +20,19 @@ def include(tmp_path: Path) -> Path:
     """A folder with a report whose files are old enough to be cached."""
     include = tmp_path / "include"
     events_report(include)
-    time.sleep(2 * MIN_AGE_NS / 1e9)
+    time.sleep(1.2 * MIN_AGE_NS / 1e9)
+    return include
+
+
+@pytest.fixture
+def include_of_two(tmp_path: Path) -> Path:
+    """A folder with two reports whose files are old enough to be cached."""
+    include = tmp_path / "include"
+    events_report(include)
+    shutil.copytree(include / "sql" / "events", include / "sql" / "other")
+    definition = (include / "reports" / "events.yaml").read_text()
+    (include / "reports" / "other.yaml").write_text(definition.replace("events/extract", "other/extract"))
+    time.sleep(1.2 * MIN_AGE_NS / 1e9)
     return include
 
 
@@ -40,14 +52,9 @@ def touch_title(file: Path) -> None:
 @pytest.mark.parametrize("name", ["reports/events.yaml", "sql/events/extract.sql"])
 @pytest.mark.parametrize("change", [replace_keeping_times, touch_title, Path.unlink])
 def test_cache_rereads_a_changed_report_and_keeps_others(
-    include: Path, name: str, change: Callable[[Path], None]
+    include_of_two: Path, name: str, change: Callable[[Path], None]
 ) -> None:
-    shutil.copy(include / "reports" / "events.yaml", include / "reports" / "other.yaml")
-    shutil.copytree(include / "sql" / "events", include / "sql" / "other")
-    other = include / "reports" / "other.yaml"
-    other.write_text(other.read_text().replace("events/extract", "other/extract"))
-    time.sleep(2 * MIN_AGE_NS / 1e9)
-    cache = DefinitionCache()
+    include, cache = include_of_two, DefinitionCache()
     first, second = cache(include), cache(include)
     assert all(first.definitions[report] is second.definitions[report] for report in ("events", "other"))
 
