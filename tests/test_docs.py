@@ -50,7 +50,7 @@ pages = pytest.mark.parametrize("page", PAGES, ids=identify)
 
 
 def commands(group: TyperGroup, prefix: str = "") -> dict[str, TyperCommand]:
-    """Returns a group's commands by name; a command of the subgroup hooks is named ``hooks install``, for example."""
+    """Returns a group's commands by name. The name of a command in a subgroup starts with the subgroup's name."""
     named: dict[str, TyperCommand] = {}
     for name, command in group.commands.items():
         if isinstance(command, TyperGroup):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from quire.memory_allocator import ARROW_VARIABLES, POLARS_VARIABLES
+from quire.allocator_settings import ARROW_VARIABLES, POLARS_VARIABLES
 from quire.settings import CLONE
 
 from tests.syntax_nodes import syntax_nodes

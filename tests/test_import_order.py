@@ -20,9 +20,9 @@ IMPORT_ORDER = (
     "date_range",
     "portal_urls",
     "human_readable",
-    "memory_allocator",
+    "allocator_settings",
     "number_formats",
-    "values",
+    "value_conversion",
     "xlsx",
     "csv_and_parquet",
     "report",
@@ -37,7 +37,7 @@ IMPORT_ORDER = (
     "stages",
     "pipeline",
     "notifications",
-    "airflow_client",
+    "airflow_api",
     "airflow_dag",
     "inbound_webhooks",
     "portal",
@@ -45,7 +45,7 @@ IMPORT_ORDER = (
     "dev_stack",
 )
 # The writers do not depend on reports; they import only these modules of Quire
-WRITER_IMPORTS = {"errors", "human_readable", "values", "xlsx"}
+WRITER_IMPORTS = {"errors", "human_readable", "value_conversion", "xlsx"}
 MAX_LOOSE_MODULES = 10
 
 Imports = Mapping[str, set[str]]

@@ -161,5 +161,5 @@ def test_max_active_runs_has_a_default_and_can_be_set(environment: dict[str, str
 
 @pytest.mark.parametrize("text", ["0", "101", "ten", "1" * 5_000, "٣"])
 def test_max_active_runs_out_of_bounds_is_rejected(text: str) -> None:
-    with pytest.raises(SettingsError, match="write a number from 1 to 100"):
+    with pytest.raises(SettingsError, match="set it to a number from 1 to 100"):
         max_active_runs({"QUIRE_MAX_ACTIVE_RUNS": text})

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import polars as pl  # noqa: F401 - plan would load it inside the measured time
+from quire.allocator_settings import configure_process
 from quire.date_range import DatePartition
-from quire.memory_allocator import configure_process
 from quire.object_store.s3_store import S3Store
 from quire.postgres import SourceSession
 from quire.report.catalog import find_definition

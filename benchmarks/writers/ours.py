@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from quire.memory_allocator import configure_process
+from quire.allocator_settings import configure_process
 from quire.xlsx.model import DetailTable, SheetColumn, Workbook
 from quire.xlsx.workbook import write_workbook
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from quire.memory_allocator import release_free_memory
+from quire.allocator_settings import release_free_memory
 from quire.report.request import RunRequest
 from quire.run_records.stage_records import RenderedFile, StagedPartition, StagedSummary, StatementUsage, TaskUsage
 

@@ -169,7 +169,7 @@ def max_active_runs(environment: Mapping[str, str] = os.environ) -> int:
     text = environment.get("QUIRE_MAX_ACTIVE_RUNS") or str(DEFAULT_ACTIVE_RUNS)
     if text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_ACTIVE_RUNS:
         return int(text)
-    raise SettingsError(f"QUIRE_MAX_ACTIVE_RUNS is {text[:20]!r}: write a number from 1 to {MAX_ACTIVE_RUNS}")
+    raise SettingsError(f"QUIRE_MAX_ACTIVE_RUNS is {text[:20]!r}: set it to a number from 1 to {MAX_ACTIVE_RUNS}")
 
 
 def fan_out(environment: Mapping[str, str] = os.environ) -> str:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from quire.airflow_client.version import unsupported_airflow
+from quire.airflow_api.version import unsupported_airflow
 from quire.settings import CLONE
 
 pytestmark = pytest.mark.usefixtures("servers")  # most of these tests import Airflow in a separate process

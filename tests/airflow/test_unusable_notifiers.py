@@ -85,17 +85,17 @@ UNUSABLE: list[tuple[dict[str, Any], str]] = [
     *(
         (
             {"notifier": RECORDER, name: "/proc/self/environ"},
-            f"delivery.notify.failure[1].{name}: notifications cannot send files from the worker: remove it",
+            f"delivery.notify.failure[1].{name}: remove this field: notifications cannot include files from the worker",
         )
         for name in ("file_path", "filename", "attachment", "attachment_paths", "html_template", "log_dir", "path")
     ),
     (
         {"notifier": SMTP, "to": "a@example.org", "files": ["/proc/self/environ"]},
-        "delivery.notify.failure[1].files: notifications cannot send files from the worker: remove it",
+        "delivery.notify.failure[1].files: remove this field: notifications cannot include files from the worker",
     ),
     (
         {"notifier": SMTP, "to": "a@example.org", "template": "/proc/self/environ"},
-        "delivery.notify.failure[1].template: notifications cannot send files from the worker: remove it",
+        "delivery.notify.failure[1].template: remove this field: notifications cannot include files from the worker",
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""Injects every possible fault into every request of a command, and checks Quire's promises.
+"""Injects every possible fault into every request that a command sends, and checks that Quire keeps its promises.
 
 docs/explanation/reliability.md states the promises. The regular test suite runs a sample; ``make test-slow`` runs the
 complete matrix and prints the number of cases by fault and outcome.

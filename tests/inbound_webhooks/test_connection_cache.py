@@ -17,7 +17,7 @@ from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 from tests.inbound_webhooks.serving import serving_orders
 from tests.inbound_webhooks.shop import CLIENT_OPTIONS, ORDER_BODY, SECRET, sign, write_webhook
 
-HUNG_DELIVERIES = 30  # more than the threads in the event loop's pool
+HUNG_DELIVERIES = 30  # more than the number of threads in the event loop's pool
 # a lookup is considered hung as soon as it starts
 IMMEDIATE_RETRY = LookupLimits(retry_seconds=0.0, max_seconds=0.5)
 

@@ -15,8 +15,8 @@ import uvicorn
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI, Request
 from fastapi.middleware.gzip import GZipMiddleware
-from quire.airflow_client.client import MAX_PAGES, AirflowApi
-from quire.airflow_client.transports import InProcessTransport
+from quire.airflow_api.client import MAX_PAGES, AirflowApi
+from quire.airflow_api.transports import InProcessTransport
 from quire.object_store import Store
 from quire.portal import access
 from quire.portal.app import create_app

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI
-from quire.airflow_client.client import AirflowApi
-from quire.airflow_client.transports import InProcessTransport
+from quire.airflow_api.client import AirflowApi
+from quire.airflow_api.transports import InProcessTransport
 from quire.object_store.memory_store import MemoryStore
 from quire.portal.access import Caller, ReportAccess
 from quire.portal.request_checks import validate_request

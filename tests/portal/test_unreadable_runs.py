@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, HTTPException, Request
-from quire.airflow_client.client import AirflowApi, NotFoundError
-from quire.airflow_client.transports import InProcessTransport
+from quire.airflow_api.client import AirflowApi, NotFoundError
+from quire.airflow_api.transports import InProcessTransport
 from quire.object_store import Store
 from quire.object_store.memory_store import MemoryStore
 from quire.portal.manifest_cache import ManifestCache

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from quire.memory_allocator import configure_process
+from quire.allocator_settings import configure_process
 from quire.xlsx.model import DetailTable, SheetColumn, Workbook
 from quire.xlsx.workbook import write_workbook
 

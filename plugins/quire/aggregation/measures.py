@@ -20,7 +20,7 @@ from quire.date_range import Grain
 from quire.postgres.arrow_types import storage_schema
 from quire.report.definition import Measure, Summary
 from quire.run_records.stage_records import SourceColumn
-from quire.values.date_columns import period_starts
+from quire.value_conversion.date_columns import period_starts
 
 WIDEST_INTEGER = pl.Decimal(38, 0)  # can hold the sum of 10^19 bigints; Arrow has no integer type wider than bigint
 

@@ -20,7 +20,7 @@ connections      builds sessions and stores from Airflow's connections
 
 from airflow import __version__
 
-from quire.airflow_client.version import ensure_supported_airflow
+from quire.airflow_api.version import ensure_supported_airflow
 
 ensure_supported_airflow(__version__)
 

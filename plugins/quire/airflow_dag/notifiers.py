@@ -104,7 +104,7 @@ def _make(call: NotifierCall) -> BaseNotifier:
     kind = _notifier_class(call)
     if file_arguments := [name for name in call.arguments if FILE_ARGUMENT.search(name)]:
         raise DefinitionError(
-            f"{call.field}.{file_arguments[0]}: notifications cannot send files from the worker: remove it"
+            f"{call.field}.{file_arguments[0]}: remove this field: notifications cannot include files from the worker"
         )
     try:
         return kind(**call.arguments)

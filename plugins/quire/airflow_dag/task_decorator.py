@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import task
 
-from quire.memory_allocator import configure_process
+from quire.allocator_settings import configure_process
 
 
 def own_task(**options: Any) -> Callable[[Callable[..., Any]], Any]:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
+from quire.allocator_settings import configure_process
 from quire.errors import DefinitionError, NoConnectionError, ParameterError, ReportError, UsageError
 from quire.human_readable import format_count, format_size
 from quire.inbound_webhooks.commands import app as hooks_app
 from quire.inbound_webhooks.commands import check_webhooks, exit_on_errors
-from quire.memory_allocator import configure_process
 from quire.report.catalog import find_definition, load_catalog
 from quire.report.definition import Notifier
 from quire.report.definition.source import SOURCE_CONNECTION

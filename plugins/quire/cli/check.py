@@ -93,6 +93,6 @@ def _advice(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> It
             continue
         cast = f"cast it in the query, for example {column.name}::numeric(18,2)"
         if column.name in totaled:
-            yield f"{column.name} has a total but is numeric without a scale: {cast}, to get number cells in Excel"
+            yield f"{column.name} has a total but is numeric without a scale: {cast} to get numeric cells in Excel"
         elif column.name in measured:
             yield f"{column.name} is aggregated but is numeric without a scale: {cast}; otherwise it keeps 18 decimals"

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from quire.airflow_client.client import AirflowApi, NotFoundError, RefusedError
-from quire.airflow_client.transports import BlockingTransport, run_blocking
+from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError
+from quire.airflow_api.transports import BlockingTransport, run_blocking
 from quire.errors import StackError
 
 Result = TypeVar("Result")

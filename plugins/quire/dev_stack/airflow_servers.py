@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from quire.airflow_client.transports import sign_in
+from quire.airflow_api.transports import sign_in
 from quire.dev_stack.airflow_runs import airflow_errors, component_health, dag_ids, import_errors
 from quire.dev_stack.environment import own_environment
 from quire.dev_stack.ports import LOOPBACK, free_port

@@ -116,7 +116,7 @@ class S3Server:
         return S3Store(StoreSettings.from_uri(self.connection, bucket=bucket))
 
     def create_bucket(self, bucket: str) -> S3Store:
-        """Creates a bucket unless it exists."""
+        """Creates a bucket if it does not already exist."""
         store = self.store(bucket)
         ensure_bucket(store)
         return store

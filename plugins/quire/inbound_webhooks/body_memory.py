@@ -35,7 +35,7 @@ class HeldBodies:
 
     @contextmanager
     def hold(self) -> Iterator[HeldBody]:
-        """Registers a body while the context is open. The body's scope is canceled if other bodies need the memory."""
+        """Counts a body while the context is open. The body's scope is canceled if other bodies need the memory."""
         body = HeldBody()
         self._bodies[body] = None
         try:

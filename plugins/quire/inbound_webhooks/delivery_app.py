@@ -100,7 +100,7 @@ class _Deliveries:
         self._readers = anyio.CapacityLimiter(limits.concurrent)
 
     async def answer(self, request: Request) -> Response:
-        """Responds to a delivery; docs/reference/inbound-webhooks.md lists each status."""
+        """Responds to a delivery; docs/reference/webhook-deliveries.md lists each status."""
         webhook = request.path_params["webhook"]
         try:
             definition = self._webhooks.find(webhook)

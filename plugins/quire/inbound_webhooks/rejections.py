@@ -8,8 +8,8 @@
     └── BodyRejected           422: invalid content
     DeliveryDeferred           503: the sender should retry
 
-Each error message is a single line for the sender's developer. For a PostgreSQL error, the message is the first line of
-that error, which names the value, table or constraint.
+Each error message is a single line, written for the developer of the sending application. For a PostgreSQL error, the
+message is the first line of that error, which names the value, table or constraint.
 """
 
 from __future__ import annotations

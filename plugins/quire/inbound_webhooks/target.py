@@ -15,7 +15,7 @@ from quire.report.definition.name_checks import suggestion
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# In these types and in enums, equal values have equal text forms (in numeric, without trailing zeros).
+# Equal values of these types and of enums have equal text representations (numeric without trailing zeros).
 KEY_TYPES = (
     "smallint", "integer", "bigint", "numeric", "text", "character varying", "character", "uuid", "boolean", "date",
     "timestamp without time zone", "timestamp with time zone",
@@ -68,7 +68,7 @@ SELECT pg_get_userbyid(holder.owner)::text
 class TargetColumn:
     """A column.
 
-    ``computed``: only PostgreSQL can set the column. ``fit_for_key``: equal values have equal text forms.
+    ``computed``: only PostgreSQL can set the column. ``fit_for_key``: equal values have equal text representations.
     """
 
     name: str
@@ -145,7 +145,7 @@ def _column_problems(definition: WebhookDefinition, columns: Mapping[str, Target
         elif column.computed:
             yield f"PostgreSQL generates {definition.table}.{name}: leave it out"
         elif name in definition.keys and not column.fit_for_key:
-            yield f"the key {name} is of type {column.type}, in which equal values can have different text forms"
+            yield f"the key {name} has type {column.type}, whose equal values can have different text representations"
 
 
 def _table_problems(definition: WebhookDefinition, connection: Connection) -> Iterator[str]:

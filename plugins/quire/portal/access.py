@@ -20,8 +20,8 @@ from fastapi import Depends, HTTPException, Path, Request, status
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from pydantic import AfterValidator
 
-from quire.airflow_client.client import AirflowApi, is_run_id
-from quire.airflow_client.transports import InProcessTransport
+from quire.airflow_api.client import AirflowApi, is_run_id
+from quire.airflow_api.transports import InProcessTransport
 from quire.errors import DefinitionError
 from quire.portal.lazy_app import HOST
 from quire.report.catalog import find_definition

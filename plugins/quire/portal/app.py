@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException as StarletteError
 
 from quire import __version__
-from quire.airflow_client.client import NotFoundError, RefusedError
+from quire.airflow_api.client import NotFoundError, RefusedError
 from quire.errors import ReportError
 from quire.portal import api, downloads, pages
 from quire.portal.dependencies import base_path

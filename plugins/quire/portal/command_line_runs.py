@@ -119,7 +119,7 @@ class CommandLineRuns:
         return tuple((run_key, modified) for modified, run_key in heapq.nlargest(MAX_CACHED_ORIGINS, dated))
 
     def _read_origin(self, store: Store, report: str, run_key: str) -> tuple[bool, CommandLineRun | None]:
-        """Returns whether the manifest of a run is readable, and the run if the command line published it.
+        """Returns whether a run's manifest is readable, and the run itself if it was published from the command line.
 
         Does not return the manifest, because manifests are large and few of them should be in memory at a time.
         """

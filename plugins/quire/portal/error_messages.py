@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteError
 
 from quire import errors
-from quire.airflow_client.client import NotFoundError, RefusedError
+from quire.airflow_api.client import NotFoundError, RefusedError
 from quire.errors import TransientError, UsageError
 from quire.human_readable import truncate
 from quire.portal.run_requests import BusyError, QuotaError

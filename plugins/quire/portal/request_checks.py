@@ -1,4 +1,4 @@
-"""Validates and estimates report requests, and starts runs within the quota and the limits of the definition."""
+"""Validates report requests, estimates their size, and starts runs within the quota and the definition's limits."""
 
 from __future__ import annotations
 

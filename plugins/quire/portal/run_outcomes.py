@@ -13,7 +13,7 @@ from typing import Any
 from cachetools import TTLCache
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
-from quire.airflow_client.client import AirflowApi, NotFoundError, RefusedError
+from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError
 from quire.airflow_dag.xcom import NOTIFY, PUBLISH, RETURN_VALUE, publishing_task
 from quire.human_readable import truncate
 from quire.portal.error_messages import MAX_MESSAGE_LENGTH

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from quire.airflow_client.client import AirflowApi
+from quire.airflow_api.client import AirflowApi
 from quire.airflow_dag.operator_links import FAILURE, FAILURE_KIND, MAX_REASON_LOOKUPS
 from quire.airflow_dag.sealing import unverified_count
 from quire.airflow_dag.xcom import CACHED, NOTIFY

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 from weakref import WeakValueDictionary
 
-from quire.airflow_client.client import AirflowApi, RefusedError
+from quire.airflow_api.client import AirflowApi, RefusedError
 from quire.airflow_dag.xcom import PUBLISH
 from quire.date_range import Grain, complete_window, zone
 from quire.errors import ParameterError

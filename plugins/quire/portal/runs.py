@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from quire.airflow_client.client import AirflowApi, NotFoundError, RefusedError, is_run_id
+from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError, is_run_id
 from quire.airflow_dag.xcom import NOTIFY, UNREACHED
 from quire.errors import IntegrityError, ReportError, StoreRefusedError, StoreUnavailableError
 from quire.human_readable import truncate

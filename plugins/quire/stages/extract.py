@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from quire.aggregation.partial_summaries import ensure_partials, mergeable_summaries, store_partials
+from quire.allocator_settings import map_large_blocks
 from quire.csv_and_parquet.row_groups import cut_row_groups, write_row_groups
 from quire.date_range import DatePartition
 from quire.errors import IntegrityError, QueryError, error_context
-from quire.memory_allocator import map_large_blocks
 from quire.object_store import Store, Upload
 from quire.object_store.commit_records import commit_once
 from quire.partition_cache.cache import find_cached_partition, partition_folder

@@ -9,7 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from quire.values.unrepresentable_dates import DAY_MICROSECONDS, END_OF_DAY, date_text, timestamp_text, utc_offset
+from quire.value_conversion.unrepresentable_dates import (
+    DAY_MICROSECONDS,
+    END_OF_DAY,
+    date_text,
+    timestamp_text,
+    utc_offset,
+)
 from quire.xlsx.excel_limits import FIRST_DAY, LAST_DAY, LAST_TIME, MAX_DIGITS, MAX_NUMBER_LENGTH
 from quire.xlsx.model import SheetColumn
 from quire.xlsx.xml_text import cut_text

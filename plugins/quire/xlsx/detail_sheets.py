@@ -156,7 +156,7 @@ class DetailWriter:
     def _has_room(self, planned: int, first: Sequence[RenderedRows]) -> bool:
         """Returns whether all planned rows are certain to fit in the next sheet.
 
-        Assumes that the rows take at most twice as many bytes, on average, as the rows so far. The dimension is
+        Assumes that the planned rows take, on average, at most twice as many bytes as the rows so far. The dimension is
         optional, and a wrong dimension is worse than none.
         """
         for rendered in first:

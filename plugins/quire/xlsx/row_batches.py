@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from quire.errors import WorkbookError
-from quire.values.polars_series import to_series
+from quire.value_conversion.polars_series import to_series
 from quire.xlsx.model import DetailTable
 
 BATCH_ROWS = 8_192
@@ -111,7 +111,7 @@ def _count_fitting(batch: pa.RecordBatch, rows: int, size: int | None) -> int:
     max_bytes, batch = BATCH_BYTES if size is None else size, batch.slice(0, rows)
     if text_bytes(batch) <= max_bytes:
         return int(batch.num_rows)
-    # To convert an argument that is a number, Arrow would import pandas if it is installed.
+    # Adds with Polars, because Arrow imports pandas, if installed, to convert an argument that is a number.
     lengths = reduce(add, (to_series(length).fill_null(0).cast(pl.Int64) for length in _lengths(batch)))
     return int((lengths.cum_sum() <= max_bytes).sum() or size is None)
 

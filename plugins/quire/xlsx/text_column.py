@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from quire.values.polars_series import to_series
+from quire.value_conversion.polars_series import to_series
 from quire.xlsx.cells import Cells, Styles
 from quire.xlsx.shared_strings import SharedStrings
 from quire.xlsx.xml_text import FORMULA_STARTS, MAX_TEXT_LENGTH, QUOTED, cut_text, cut_texts, escape_texts
@@ -29,7 +29,7 @@ class TextColumn:
     def __init__(self, styles: Styles, strings: SharedStrings, *, share_all: bool) -> None:
         self._styles, self._strings, self._share_all = styles, strings, share_all
         self._is_shared = True
-        # To convert a list, pa.array([]) would import pandas if it is installed.
+        # Unlike pa.nulls, pa.array([]) imports pandas if it is installed.
         self._distinct = pa.nulls(0, pa.string())
         self._cells = pl.Series(dtype=pl.String)  # each distinct string's cell XML after the row number
         self._cut: list[int] = []  # positions of truncated strings

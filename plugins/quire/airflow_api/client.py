@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 
-from quire.airflow_client.transports import Transport
+from quire.airflow_api.transports import Transport
 
 PAGE_SIZE = 100  # Airflow silently reduces larger limits to this value
 MAX_PAGES = 100

@@ -12,7 +12,7 @@ MEGABYTE = 1024 * 1024
 PROGRAM = """
 import sys
 from pathlib import Path
-from quire.memory_allocator import map_large_blocks
+from quire.allocator_settings import map_large_blocks
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
