@@ -1,4 +1,13 @@
-"""Reads a query's column types from PostgreSQL, and streams the query's rows into Arrow from a read-only snapshot."""
+"""Reads from PostgreSQL: a query's column types, and its rows as Arrow batches from a read-only snapshot.
+
+transaction         the transaction; session_settings and keepalive configure its connection
+partition_query     binds a query to a partition
+copy_text           parses rows, which reader_thread receives; arrow_types and time_texts convert values
+error_translation   PostgreSQL errors as Quire's errors, with hints from grant_hints
+search_path         finds roles that could redirect a query
+query_hints         advice for ``quire check``
+tracking            change tracking, which owner installs in transactions of the tables' owner
+"""
 
 from quire.postgres import arrow_without_pandas  # noqa: F401 - before any use of Arrow
 from quire.postgres.transaction import SourceSession, SourceTransaction, open_transaction
