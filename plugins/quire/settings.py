@@ -172,7 +172,7 @@ def max_active_runs(environment: Mapping[str, str] = os.environ) -> int:
     raise SettingsError(f"QUIRE_MAX_ACTIVE_RUNS is {text[:20]!r}: set it to a number from 1 to {MAX_ACTIVE_RUNS}")
 
 
-def fan_out(environment: Mapping[str, str] = os.environ) -> str:
+def fan_out_setting(environment: Mapping[str, str] = os.environ) -> str:
     """Returns when runs fan out into several tasks, as text: a duration of estimated work, or ``always``."""
     return environment.get("QUIRE_FAN_OUT") or DEFAULT_FAN_OUT
 

@@ -2,7 +2,7 @@
 
 dag              builds the DAGs
 tasks            defines a task for each stage
-small_runs       runs all stages of a small run in the plan task
+fan_out          divides a run into as many tasks as its work is worth
 housekeeping     defines the housekeeping tasks
 placement        chooses queues, pools and pod templates
 assets           defines assets and adds their events

@@ -46,7 +46,7 @@ def plan_task(definition: ReportDefinition, *, may_publish: bool = True) -> Any:
         **placement(definition, "plan"),
     )
     def plan() -> Any:
-        from quire.airflow_dag.small_runs import plan_or_publish, small_run_limit
+        from quire.airflow_dag.fan_out import plan_or_publish, small_run_limit
         from quire.runs.leases import hold_lease, release_lease
 
         request = current_request(definition)
@@ -118,6 +118,7 @@ def layout_task(definition: ReportDefinition, plan: Any, cached: Any, partitions
         **placement(definition, "layout"),
     )
     def layout(plan: Any, cached: Any, partitions: Any) -> Any:
+        from quire.airflow_dag.fan_out import size_workbook_tasks
         from quire.stages.layout import layout_run
 
         store = open_store()
@@ -125,7 +126,8 @@ def layout_task(definition: ReportDefinition, plan: Any, cached: Any, partitions
         with handover.usage_pushed("layout", [definition.name]):
             opened = handover.plan(plan)
             merged = handover.partitions(opened, cached, partitions)
-            return handover.push_laid_out(layout_run(definition, opened, merged, store=store))
+            laid_out = layout_run(definition, opened, merged, store=store)
+            return handover.push_laid_out(size_workbook_tasks(definition, laid_out))
 
     return layout(plan, cached, partitions)
 

@@ -16,17 +16,16 @@ SECONDS_PER_FILE = 0.02
 SECONDS_PER_COST_UNIT = 10e-6  # PostgreSQL's cost unit: reading one page sequentially
 
 
-def extract_seconds(columns: Sequence[SourceColumn], *, rows: float, partitions: int, query_cost: float) -> float:
+def extract_seconds(columns: Sequence[SourceColumn], estimate: QueryEstimate, *, partitions: int) -> float:
     """Returns the estimated seconds for extracting partitions from the source.
 
     Args:
         columns: the columns of the report's query.
-        rows: the rows of the partitions.
+        estimate: the planner's estimate for the partitions.
         partitions: the number of partitions.
-        query_cost: PostgreSQL's cost estimate for the query over these partitions.
     """
-    cells = rows * len(columns)
-    return query_cost * SECONDS_PER_COST_UNIT + cells * EXTRACT_SECONDS_PER_CELL + partitions * SECONDS_PER_PARTITION
+    query = estimate.cost * SECONDS_PER_COST_UNIT
+    return query + estimate.rows * len(columns) * EXTRACT_SECONDS_PER_CELL + partitions * SECONDS_PER_PARTITION
 
 
 def output_seconds(
@@ -46,12 +45,27 @@ def output_seconds(
         partitions: the number of all partitions.
         formats: the formats of the files.
     """
-    seconds = rows * len(columns) * SUMMARY_SECONDS_PER_CELL * bool(definition.summaries)
-    if not definition.workbook.detail:
-        return seconds
-    cells = rows * len(definition.columns or columns)
     files = partitions if definition.workbook.split == "partition" else 1
-    return seconds + sum(cells * RENDER_SECONDS_PER_CELL[name] + files * SECONDS_PER_FILE for name in formats)
+    aggregate = rows * len(columns) * SUMMARY_SECONDS_PER_CELL * bool(definition.summaries)
+    return aggregate + render_seconds(definition, columns, rows=rows, files=files, formats=formats)
+
+
+def render_seconds(
+    definition: ReportDefinition, columns: Sequence[SourceColumn], *, rows: float, files: int, formats: Sequence[str]
+) -> float:
+    """Returns the estimated seconds for rendering rows; 0 if the report has no detail rows.
+
+    Args:
+        definition: the report.
+        columns: the columns of the report's query.
+        rows: the rows.
+        files: the number of files per format.
+        formats: the formats of the files.
+    """
+    if not definition.workbook.detail:
+        return 0.0
+    cells = rows * len(definition.columns or columns)
+    return sum(cells * RENDER_SECONDS_PER_CELL[name] + files * SECONDS_PER_FILE for name in formats)
 
 
 def scale_estimate(estimate: QueryEstimate, *, days: int, total_days: int) -> QueryEstimate:

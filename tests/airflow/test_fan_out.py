@@ -1,4 +1,4 @@
-"""Small runs, which the plan task publishes itself."""
+"""Small runs, which the plan task publishes itself, and the tasks of larger runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from quire.airflow_dag import build_store_dag
-from quire.airflow_dag.small_runs import plan_or_publish, small_run_limit
+from quire.airflow_dag.fan_out import plan_or_publish, small_run_limit
 from quire.errors import SettingsError
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import extract_groups
@@ -89,20 +89,20 @@ def test_small_run_that_is_already_published_is_adopted(tmp_path: Path, bucket: 
 
 
 @pytest.mark.parametrize(
-    ("changes", "conf"),
+    ("changes", "conf", "groups"),
     [
-        ({"fan_out": "always"}, {}),
-        ({}, {"fan_out": True}),
-        ({"pools": {"extract": "warehouse"}}, {}),
-        ({"queues": {"render": "large"}}, {}),
+        ({"fan_out": "always"}, {}, 2),
+        ({}, {"fan_out": True}, 2),
+        ({"pools": {"extract": "warehouse"}}, {}, 1),
+        ({"queues": {"render": "large"}}, {}, 1),
     ],
     ids=["definition", "request", "pool of a stage", "queue of a stage"],
 )
 def test_run_fans_out_on_demand_or_if_stages_are_kept_apart(
-    tmp_path: Path, start: Start, changes: dict[str, Any], conf: dict[str, Any]
+    tmp_path: Path, start: Start, changes: dict[str, Any], conf: dict[str, Any], groups: int
 ) -> None:
     calls = start(events_report(tmp_path, **changes), {**CONF, **conf})
-    assert (calls.skipped, len(calls.of("plan"))) == ([], 2)
+    assert (calls.skipped, len(calls.of("plan"))) == ([], groups)
 
 
 def test_run_whose_stages_share_the_pool_of_plan_stays_small(tmp_path: Path, start: Start) -> None:
@@ -111,7 +111,11 @@ def test_run_whose_stages_share_the_pool_of_plan_stays_small(tmp_path: Path, sta
 
 
 def test_run_fans_out_if_its_estimate_exceeds_the_limit(tmp_path: Path, start: Start) -> None:
-    assert start(events_report(tmp_path, partition="day", fan_out="1s")).skipped == []  # 59 partitions and files
+    calls = start(events_report(tmp_path, partition="day", fan_out="1s"))  # 59 partitions and files
+    assert (calls.skipped, len(calls.of("plan"))) == ([], 1)  # less than a task should do
+    calls.extract()
+    calls.layout()
+    assert len(calls.of("layout")) == 1
     assert start(events_report(tmp_path, partition="day", fan_out="20s")).skipped
 
 
@@ -149,7 +153,7 @@ def test_plan_of_a_run_that_stores_partitions_never_publishes(tmp_path: Path, st
     definition = events_report(tmp_path, source=PROBED, store_schedule="0 2 * * *")
     conf = {name: value for name, value in CONF.items() if name != "fan_out"}
     calls = start(definition, conf, build=build_store_dag)
-    assert (calls.skipped, len(calls.of("plan"))) == ([], 2)
+    assert (calls.skipped, len(calls.of("plan"))) == ([], 2)  # task_calls requests a fan-out
 
 
 def test_limit_is_the_definitions_or_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,8 @@
-"""Runs all stages in the plan task if the run is small: each dependent task would cost Airflow about a second."""
+"""Divides a run into as many tasks as its work is worth.
+
+Airflow takes about a second to start a task after those it depends on. The plan task of a small run therefore runs all
+stages, and the tasks of a larger run get several seconds of work each.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,10 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Literal
 
+from quire.date_range import DatePartition
 from quire.errors import SettingsError
 from quire.object_store import Store
 from quire.partition_cache.cache import merge_partitions
@@ -18,10 +25,10 @@ from quire.report.definition.field_types import parse_fan_out
 from quire.report.request import RunRequest
 from quire.resource_usage import StageMeters
 from quire.run_records.manifest import PublishedRun
-from quire.run_records.stage_records import PlannedRun, StagedPartition, TaskUsage
-from quire.runs.task_groups import task_groups
-from quire.runs.work_estimate import extract_seconds, output_seconds
-from quire.settings import fan_out
+from quire.run_records.stage_records import LaidOutRun, PlannedRun, StagedPartition, TaskUsage, WorkbookShard
+from quire.runs.task_groups import merge_groups, task_groups
+from quire.runs.work_estimate import extract_seconds, output_seconds, render_seconds, scale_estimate
+from quire.settings import fan_out_setting
 from quire.stages.plan import plan_partitions
 
 logger = logging.getLogger(__name__)
@@ -89,7 +96,7 @@ def _plan_or_publish(
         planned = plan_partitions(definition, request, session=session, store=store)
         meter.count(units=planned.partition_count)
     if limit is None or (seconds := _estimated_seconds(definition, planned)) > limit:
-        return PlanOutcome(planned=planned, usage=tuple(meters.usages))
+        return PlanOutcome(planned=_size_tasks(definition, planned), usage=tuple(meters.usages))
     logger.info("%s: about %.1f s of work, running all stages in this task", definition.name, seconds)
     began = time.monotonic()
     with meters.stage("extract", (session := session.with_own_log()).statements) as meter:
@@ -99,7 +106,8 @@ def _plan_or_publish(
     overrun = time.monotonic() - began + _output_seconds(definition, planned) > limit * MAX_OVERRUN
     if planned.groups or overrun:
         logger.info("%s: the run is larger than estimated, so it fans out", definition.name)
-        return PlanOutcome(planned=planned, extracted=extracted, usage=tuple(meters.usages))
+        sized = _size_tasks(definition, planned)
+        return PlanOutcome(planned=sized, extracted=extracted, usage=tuple(meters.usages))
     published = publish_partitions(
         definition,
         planned.plan,
@@ -122,20 +130,59 @@ def small_run_limit(definition: ReportDefinition, request: RunRequest) -> float 
         SettingsError: ``QUIRE_FAN_OUT`` is malformed.
     """
     places = (definition.queues, definition.pools)
-    if request.fan_out or any(set(place.values()) - {place.get("plan")} for place in places):
+    if any(set(place.values()) - {place.get("plan")} for place in places):
         return None
+    limit = _fan_out(definition, request)
+    return None if limit == "always" else limit.total_seconds()
+
+
+def size_workbook_tasks(definition: ReportDefinition, laid_out: LaidOutRun) -> LaidOutRun:
+    """Merges groups of workbooks by their estimated work, unless the run fans out on request.
+
+    Raises:
+        SettingsError: ``QUIRE_FAN_OUT`` is malformed.
+    """
+    plan = laid_out.run.plan
+    if _fan_out(definition, plan.request) == "always":
+        return laid_out
+    formats = definition.file_formats(plan.request.formats)
+
+    def seconds(shard: WorkbookShard) -> float:
+        rows = sum(part.rows for part in shard.slices)
+        return render_seconds(definition, plan.columns, rows=rows, files=1, formats=formats)
+
+    return replace(laid_out, groups=merge_groups(laid_out.groups, seconds))
+
+
+def _size_tasks(definition: ReportDefinition, planned: PlannedRun) -> PlannedRun:
+    """Merges groups of partitions by their estimated work, unless the run fans out on request."""
+    days = sum(_days(partition) for group in planned.groups for partition in group)
+    if not days or _fan_out(definition, planned.plan.request) == "always":
+        return planned
+
+    def seconds(partition: DatePartition) -> float:
+        estimate = scale_estimate(planned.uncached, days=_days(partition), total_days=days)
+        return extract_seconds(planned.plan.columns, estimate, partitions=1)
+
+    return replace(planned, groups=merge_groups(planned.groups, seconds))
+
+
+def _days(partition: DatePartition) -> int:
+    return (partition.stop - partition.start).days
+
+
+def _fan_out(definition: ReportDefinition, request: RunRequest) -> Literal["always"] | timedelta:
     try:
-        limit = definition.fan_out or parse_fan_out(fan_out())
+        setting: Literal["always"] | timedelta = definition.fan_out or parse_fan_out(fan_out_setting())
     except ValueError as error:
         raise SettingsError(f"QUIRE_FAN_OUT {error}") from error
-    return None if limit == "always" else limit.total_seconds()
+    return "always" if request.fan_out else setting
 
 
 def _estimated_seconds(definition: ReportDefinition, planned: PlannedRun) -> float:
     uncached = sum(map(len, planned.groups))
-    return _output_seconds(definition, planned) + extract_seconds(
-        planned.plan.columns, rows=planned.uncached.rows, partitions=uncached, query_cost=planned.uncached.cost
-    )
+    extract = extract_seconds(planned.plan.columns, planned.uncached, partitions=uncached)
+    return extract + _output_seconds(definition, planned)
 
 
 def _output_seconds(definition: ReportDefinition, planned: PlannedRun) -> float:
@@ -151,10 +198,6 @@ def _output_seconds(definition: ReportDefinition, planned: PlannedRun) -> float:
 def _with_extracted(planned: PlannedRun, extracted: tuple[StagedPartition, ...]) -> PlannedRun:
     keys = {partition.key for partition in extracted}
     remaining = [partition for group in planned.groups for partition in group if partition.key not in keys]
-    share = len(remaining) / max(1, sum(map(len, planned.groups)))
-    return replace(
-        planned,
-        cached=(*planned.cached, *extracted),
-        groups=task_groups(remaining),
-        uncached=replace(planned.uncached, rows=planned.uncached.rows * share, cost=planned.uncached.cost * share),
-    )
+    days = sum(_days(partition) for group in planned.groups for partition in group)
+    uncached = scale_estimate(planned.uncached, days=sum(map(_days, remaining)), total_days=max(days, 1))
+    return replace(planned, cached=(*planned.cached, *extracted), groups=task_groups(remaining), uncached=uncached)
