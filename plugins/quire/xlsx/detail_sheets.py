@@ -21,7 +21,6 @@ from quire.xlsx.workbook_template import (
     MAX_ROWS,
     DetailSheet,
     SheetFrame,
-    build_book,
     cut_frame,
     has_totals,
     without_dimension,
@@ -80,7 +79,9 @@ class DetailWriter:
         self._rows, self._totals, self._pool, self._sink, self._limits = rows, totals, pool, sink, limits
         self.written: list[DetailSheet] = []
         self.taken_names: set[str] = set()
-        first = self._frame(DetailSheet(sheet_name(self.detail.sheet_name, set()), 0))
+        self._frames: dict[DetailSheet, SheetFrame] = {}
+        first = self._frame(self._plan(sheet_name(self.detail.sheet_name, set())))
+        self.opening = first.opening
         self.strings = SharedStrings(first.strings)
         self._renderer = RowRenderer(
             self.detail,
@@ -91,10 +92,6 @@ class DetailWriter:
         )
         self._cut = [0] * len(self.detail.columns)
         self._row_bytes = 0.0
-
-    def frame_parts(self) -> dict[str, bytes]:
-        """Returns the parts of a workbook with one empty detail sheet."""
-        return build_book(self.workbook, self.widths, [DetailSheet("Rows", 0)], [], opens_with_rows=True)
 
     def sheets(self) -> Iterator[Part]:
         """Yields the detail sheets; there is at least one, even without rows."""
@@ -121,8 +118,17 @@ class DetailWriter:
         )
 
     def _frame(self, sheet: DetailSheet) -> SheetFrame:
-        opens = self.workbook.detail_first and not self.written
-        return cut_frame(self.workbook, self.widths, sheet, opens=opens)
+        """Returns a sheet's frame. Keeps it until the sheet is written, because XlsxWriter takes 5 ms to create it."""
+        if sheet not in self._frames:
+            opens = self.workbook.detail_first and not self.written
+            self._frames = {sheet: cut_frame(self.workbook, self.widths, sheet, opens=opens)}
+        return self._frames[sheet]
+
+    def _plan(self, name: str) -> DetailSheet:
+        """Returns the next sheet as it will be if it reaches no limit in bytes."""
+        capacity = self._capacity()
+        is_last = has_totals(self.detail) and self._rows.left <= capacity
+        return DetailSheet(name, min(self._rows.left, capacity), totals=is_last)
 
     def _capacity(self) -> int:
         """Returns how many rows the next sheet can hold, not counting the totals row of the last sheet."""
@@ -130,11 +136,9 @@ class DetailWriter:
         return max_rows - 1 if has_totals(self.detail) and self._rows.left == max_rows else max_rows
 
     def _sheet(self, name: str) -> Iterator[bytes | memoryview]:
-        capacity = self._capacity()
-        is_last = has_totals(self.detail) and self._rows.left <= capacity
-        planned = DetailSheet(name, min(self._rows.left, capacity), totals=is_last)
+        planned = self._plan(name)
         frame = self._frame(planned)
-        batches = self._render_rows(capacity)
+        batches = self._render_rows(self._capacity())
         first = list(islice(batches, 1))
         yield frame.before if self._has_room(planned.rows, first) else without_dimension(frame.before)
         rows = 0
@@ -145,13 +149,13 @@ class DetailWriter:
             self._totals.add(rendered.columns)
             yield rendered.xml
         sheet = DetailSheet(name, rows, totals=has_totals(self.detail) and not self._rows.left)
-        if sheet != planned:  # the sheet has reached a limit in bytes
-            frame = self._frame(sheet)
+        frame = self._frame(sheet)
         self._totals.end_sheet(name, rows)
         if sheet.totals:
             yield self._totals.row(rows + 2, frame.totals, frame.label).encode()
         yield frame.after
         self.written.append(sheet)
+        self._frames.clear()
 
     def _has_room(self, planned: int, first: Sequence[RenderedRows]) -> bool:
         """Returns whether all planned rows are certain to fit in the next sheet.

@@ -11,9 +11,8 @@ from quire.xlsx.model import FactSheet, TableSheet
 from quire.xlsx.names import sheet_name
 from quire.xlsx.package import Part
 from quire.xlsx.shared_strings import SharedStrings
-from quire.xlsx.workbook_template import shared_items
+from quire.xlsx.workbook_template import OPENING, shared_items
 
-OPENING = ("_rels/.rels", "docProps/core.xml")
 STRINGS = "xl/sharedStrings.xml"
 BOOK = "xl/workbook.xml"
 PROPERTIES = "docProps/app.xml"
@@ -27,12 +26,6 @@ _ACTIVE = re.compile(r' (?:activeTab|firstSheet)="\d+"')
 def rename_sheets(sheets: Sequence[FactSheet | TableSheet], taken: set[str]) -> tuple[FactSheet | TableSheet, ...]:
     """Returns copies of the static sheets with valid, unique names."""
     return tuple(replace(sheet, sheet_name=sheet_name(sheet.sheet_name, taken)) for sheet in sheets)
-
-
-def opening_parts(parts: dict[str, bytes]) -> Iterator[Part]:
-    """Yields the parts by which programs recognize a workbook; these parts do not depend on the rows."""
-    for name in OPENING:
-        yield name, (parts[name],)
 
 
 def merge_parts(parts: dict[str, bytes], strings: SharedStrings, *, details: int, rows_first: bool) -> Iterator[Part]:

@@ -10,7 +10,7 @@ from quire.errors import WorkbookError
 from quire.xlsx.detail_sheets import DetailWriter, Limits
 from quire.xlsx.model import DetailOutcome, OpenFile, Workbook
 from quire.xlsx.package import CountedSink, Part, write_package
-from quire.xlsx.package_parts import merge_parts, opening_parts, rename_sheets
+from quire.xlsx.package_parts import merge_parts, rename_sheets
 from quire.xlsx.read_ahead import read_ahead
 from quire.xlsx.row_batches import DetailRows, even_batches
 from quire.xlsx.totals_row import Totals
@@ -75,7 +75,7 @@ def write_workbook(
 def _parts(writer: DetailWriter) -> Iterator[Part]:
     """Yields a file's parts: those that do not depend on the rows, the detail sheets, and finally the other parts."""
     workbook = writer.workbook
-    yield from opening_parts(writer.frame_parts())
+    yield from writer.opening
     yield from writer.sheets()
     static_sheets = rename_sheets(workbook.static_sheets(writer.outcome()), writer.taken_names)
     opens_with_rows = workbook.detail_first or not static_sheets

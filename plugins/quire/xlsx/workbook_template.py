@@ -34,6 +34,7 @@ OPTIONS = {
     "strings_to_numbers": False,
 }
 TOTAL = "Total"
+OPENING = ("_rels/.rels", "docProps/core.xml")  # programs recognize a workbook by its first parts
 # The rows of the template below the header: one row for each style, then the totals rows.
 VALUE_ROW, TEXT_ROW, QUOTED_ROW, TOTAL_ROW, QUOTED_TOTAL_ROW = 1, 2, 3, 4, 5
 _ROW = re.compile(rb'<row r="(\d+)"[^<]*+(?:<(?!row |/row>)[^<]*+)*</row>')
@@ -70,6 +71,7 @@ class SheetFrame:
             no column has a total.
         label: the number of the shared string "Total"; None if there is no label.
         strings: the shared strings of the header.
+        opening: the names and contents of the package's first parts, which do not depend on the sheets.
     """
 
     before: bytes
@@ -78,6 +80,7 @@ class SheetFrame:
     totals: tuple[tuple[int, int], ...]
     label: int | None
     strings: tuple[str, ...]
+    opening: tuple[tuple[str, tuple[bytes]], ...]
 
 
 def has_totals(detail: DetailTable) -> bool:
@@ -147,6 +150,7 @@ def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *
         totals=tuple(zip(*map(_styles, totals), strict=True)),
         label=int(label[1]) if label else None,
         strings=shared_items(parts),
+        opening=tuple((name, (parts[name],)) for name in OPENING),
     )
 
 
