@@ -81,7 +81,9 @@ def write_report(include: Path, name: str, definition: Mapping[str, Any], sql: s
     (include / "reports").mkdir(parents=True, exist_ok=True)
     sql_file.parent.mkdir(parents=True, exist_ok=True)
     sql_file.write_text(sql)
-    (include / "reports" / f"{name}.yaml").write_text(yaml.safe_dump(dict(definition), sort_keys=False))
+    (include / "reports" / f"{name}.yaml").write_text(
+        yaml.dump(dict(definition), Dumper=yaml.CSafeDumper, sort_keys=False)
+    )
     return find_definition(include, name)
 
 

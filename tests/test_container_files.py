@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import stat
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ SECRETS = re.compile(r"PASSWORD|SECRET|FERNET_KEY|ACCESS_KEY$|SIGNING")
 ONCE = ("airflow-init", "demo")
 
 
+@cache
 def services(name: str) -> dict[str, dict[str, Any]]:
     """Returns the services in a compose file, each merged with the service that it extends."""
     found: dict[str, dict[str, Any]] = yaml.safe_load((CLONE / name).read_text())["services"]

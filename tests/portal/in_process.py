@@ -113,6 +113,9 @@ def _cached_app() -> FastAPI:
     return create_app()
 
 
+CLIENT = httpx.Client()  # tests share it, because each new client loads the certificates of all authorities in 20 ms
+
+
 class PromptServer(uvicorn.Server):
     """A server that stops within 10 ms instead of 100 ms."""
 

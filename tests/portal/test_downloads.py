@@ -22,7 +22,7 @@ from quire.run_records.manifest import Manifest
 from quire.run_records.stage_records import RenderedFile
 
 from tests.events import events_report, fill_events, request_of, session_of
-from tests.portal.in_process import READ, Portal, mounted, open_portal, serve
+from tests.portal.in_process import CLIENT, READ, Portal, mounted, open_portal, serve
 from tests.portal.published_runs import publish_run
 
 PAGE = {"Accept": "text/html"}
@@ -56,30 +56,30 @@ def test_download_of_a_run_returns_all_files(
     run = run_report(definition, request_of(definition), session=session_of(fresh_database), store=bucket)
     manifest = run.published.manifest
     portal.use(open_store=lambda: bucket)
-    response = httpx.get(f"{server}/{manifest.run}.zip")
+    response = CLIENT.get(f"{server}/{manifest.run}.zip")
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == [file.name for file in manifest.files]
     assert response.headers["content-length"] == str(len(response.content))
-    link = httpx.get(f"{server}/{manifest.run}/{manifest.files[0].name}")
-    assert (link.status_code, httpx.get(link.headers["location"]).status_code) == (302, 200)
+    link = CLIENT.get(f"{server}/{manifest.run}/{manifest.files[0].name}")
+    assert (link.status_code, CLIENT.get(link.headers["location"]).status_code) == (302, 200)
 
 
 def test_download_of_a_missing_file_returns_410(server: str, manifest: Manifest, store: MemoryStore) -> None:
     store.delete([manifest.files[-1].key])
     for name in (f"{manifest.run}.zip", f"{manifest.run}/{manifest.files[-1].name}"):
-        response = httpx.get(f"{server}/{name}")
+        response = CLIENT.get(f"{server}/{name}")
         assert response.status_code == 410
         assert response.json()["detail"] == "Files of this run are missing from the store. Create the report again."
-        assert "<?xml" not in httpx.get(f"{server}/{name}", headers=PAGE, follow_redirects=True).text
-    assert httpx.get(f"{server}/{manifest.run}/{manifest.files[0].name}").status_code == 302
+        assert "<?xml" not in CLIENT.get(f"{server}/{name}", headers=PAGE, follow_redirects=True).text
+    assert CLIENT.get(f"{server}/{manifest.run}/{manifest.files[0].name}").status_code == 302
 
 
 def test_download_of_a_truncated_file_returns_410(server: str, manifest: Manifest, store: MemoryStore) -> None:
     file = manifest.files[0]
     store.put(file.key, (store.read(file.key) or b"")[:-1])
-    assert httpx.get(f"{server}/{manifest.run}.zip").status_code == 410
-    assert httpx.get(f"{server}/{manifest.run}/{file.name}").status_code == 410
+    assert CLIENT.get(f"{server}/{manifest.run}.zip").status_code == 410
+    assert CLIENT.get(f"{server}/{manifest.run}/{file.name}").status_code == 410
 
 
 def test_archive_bytes_equals_the_size_of_the_archive(store: MemoryStore) -> None:
@@ -111,7 +111,7 @@ def test_download_of_a_damaged_archive_closes_the_connection(
     body[len(body) // 2] ^= 1
     store.put(file.key, bytes(body))
     with pytest.raises(httpx.RemoteProtocolError):
-        httpx.get(f"{server}/{manifest.run}.zip", headers={"Accept-Encoding": encoding})
+        CLIENT.get(f"{server}/{manifest.run}.zip", headers={"Accept-Encoding": encoding})
 
 
 def triggered_runs(portal: Portal) -> list[Any]:

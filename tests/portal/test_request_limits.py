@@ -8,11 +8,10 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from quire.portal.request_limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_QUERY_BYTES, RequestSizeLimits
 
-from tests.portal.in_process import serve
+from tests.portal.in_process import CLIENT, serve
 
 MEGABYTE = b"x" * 1_000_000
 PARSERS = ("h11", "httptools")  # the two HTTP parsers of uvicorn
@@ -59,21 +58,21 @@ def _read_answer(connection: socket.socket) -> bytes:
 
 def test_size_limit_forwards_a_body_at_the_limit(server: tuple[int, Echo]) -> None:
     port, echo = server
-    response = httpx.post(f"http://127.0.0.1:{port}/", content=b"x" * MAX_BODY_BYTES)
+    response = CLIENT.post(f"http://127.0.0.1:{port}/", content=b"x" * MAX_BODY_BYTES)
     assert (response.status_code, response.text, echo.bodies) == (200, str(MAX_BODY_BYTES), [MAX_BODY_BYTES])
 
 
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 5_000_000])
 def test_size_limit_rejects_a_body_over_the_limit(server: tuple[int, Echo], size: int) -> None:
     port, echo = server
-    response = httpx.post(f"http://127.0.0.1:{port}/", content=b"x" * size)
+    response = CLIENT.post(f"http://127.0.0.1:{port}/", content=b"x" * size)
     assert (response.status_code, response.json()) == (413, {"detail": "The body exceeds 64 kB."})
     assert echo.bodies == []
 
 
 def test_size_limit_rejects_a_chunked_body_over_the_limit(server: tuple[int, Echo]) -> None:
     port, echo = server
-    response = httpx.post(f"http://127.0.0.1:{port}/", content=iter([MEGABYTE] * 3))
+    response = CLIENT.post(f"http://127.0.0.1:{port}/", content=iter([MEGABYTE] * 3))
     assert (response.status_code, echo.bodies) == (413, [])
 
 
@@ -96,15 +95,15 @@ def test_size_limit_times_out_on_an_incomplete_body(parser: Any) -> None:
 
 def test_size_limit_rejects_a_query_over_the_limit(server: tuple[int, Echo]) -> None:
     port, echo = server
-    response = httpx.get(f"http://127.0.0.1:{port}/?{'q' * (MAX_QUERY_BYTES + 1)}")
+    response = CLIENT.get(f"http://127.0.0.1:{port}/?{'q' * (MAX_QUERY_BYTES + 1)}")
     assert (response.status_code, echo.bodies) == (414, [])
-    assert httpx.get(f"http://127.0.0.1:{port}/?{'q' * 100}").status_code == 200
+    assert CLIENT.get(f"http://127.0.0.1:{port}/?{'q' * 100}").status_code == 200
 
 
 def test_size_limit_rejects_headers_over_the_limit(server: tuple[int, Echo]) -> None:
     port, echo = server
     headers = {f"X-{number}": "h" * 8000 for number in range(MAX_HEADER_BYTES // 8000 + 1)}
-    assert httpx.get(f"http://127.0.0.1:{port}/", headers=headers).status_code == 431
+    assert CLIENT.get(f"http://127.0.0.1:{port}/", headers=headers).status_code == 431
     assert echo.bodies == []
 
 

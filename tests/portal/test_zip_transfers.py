@@ -20,7 +20,7 @@ from quire.run_records.serialization import to_json
 from quire.run_records.stage_records import RenderedFile
 
 from tests.events import MADE_AT, ZONE, events_report
-from tests.portal.in_process import Portal, mounted, open_portal_of_many, serve
+from tests.portal.in_process import CLIENT, Portal, mounted, open_portal_of_many, serve
 from tests.portal.unreliable_stores import StreamingStore
 
 LONG = 60.0
@@ -79,7 +79,7 @@ def until(condition: Callable[[], Any]) -> None:
 
 def begin(stack: ExitStack, archive: str, user: str = "ann") -> httpx.Response:
     """Starts a download without reading the body."""
-    return stack.enter_context(httpx.stream("GET", archive, headers={"X-User": user}, timeout=LONG))
+    return stack.enter_context(CLIENT.stream("GET", archive, headers={"X-User": user}, timeout=LONG))
 
 
 def test_transfers_are_limited_per_user_and_per_process(archive: str, store: StreamingStore) -> None:
@@ -105,7 +105,7 @@ def test_transfer_that_fails_to_start_releases_its_slot(
     archive: str, file: RenderedFile, store: StreamingStore
 ) -> None:
     store.delete([file.key])
-    assert [httpx.get(archive, timeout=LONG).status_code for _ in range(4)] == [410] * 4
+    assert [CLIENT.get(archive, timeout=LONG).status_code for _ in range(4)] == [410] * 4
 
 
 def test_transfer_of_an_idle_reader_ends(
@@ -118,7 +118,7 @@ def test_transfer_of_an_idle_reader_ends(
         until(lambda: "the reader was too slow" in caplog.text and not store.streams)
         with pytest.raises(httpx.RemoteProtocolError):
             response.read()
-    assert httpx.get(archive, timeout=LONG).status_code == 200  # the only slot is free again
+    assert CLIENT.get(archive, timeout=LONG).status_code == 200  # the only slot is free again
 
 
 def test_transfer_of_a_slow_reader_ends(portal: Portal, archive: str, store: StreamingStore) -> None:

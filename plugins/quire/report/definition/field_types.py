@@ -6,11 +6,10 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from quire.date_range import Grain, zone
+from quire.date_range import Grain, zone, zone_names
 from quire.errors import RangeError, short_repr
 from quire.number_formats.validation import problem_of
 from quire.report.definition.name_checks import suggestion
@@ -87,7 +86,7 @@ def _zone(name: str) -> str:
     try:
         return str(zone(name))
     except RangeError as error:
-        hint = suggestion(name, available_timezones())
+        hint = suggestion(name, zone_names())
         raise ValueError(f"is {short_repr(name)}: use an IANA time zone such as Europe/Berlin{hint}") from error
 
 
