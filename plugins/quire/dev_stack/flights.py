@@ -6,11 +6,12 @@ This module reads the package's CSV files, because importing the package fails w
 from __future__ import annotations
 
 import csv
-import io
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import files
 from pathlib import Path
+from typing import IO
 
 import psycopg
 from psycopg.sql import SQL, Identifier, Literal
@@ -26,6 +27,7 @@ REPORT = "flights"
 READER = "quire_reader"
 READER_ROLE = CLONE / "include" / "sql" / "quire" / "reader_role.sql"
 HARDENING = CLONE / "include" / "sql" / "quire" / "harden_database.sql"
+BLOCK_BYTES = 1024 * 1024
 ROWS = {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 26115, "flights": 336_776}
 TABLES = """
 CREATE TABLE airlines (carrier text PRIMARY KEY, name text NOT NULL);
@@ -88,36 +90,27 @@ def _load(url: str, reader_password: str) -> None:
 
 
 def _copy(connection: psycopg.Connection, table: str) -> int:
-    columns_and_types = connection.execute(
-        "SELECT attname, atttypid::regtype::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
-        "ORDER BY attnum",
-        [table],
-    ).fetchall()
-    rows = _rows(table)
-    positions = {name: position for position, name in enumerate(next(rows))}
-    columns = [(positions[name], kind == "integer") for name, kind in columns_and_types]
-    count = 0
-    with connection.cursor().copy(SQL("COPY {} FROM STDIN").format(Identifier(table))) as copy:
-        for row in rows:
-            copy.write_row([_parse_value(row[position], is_integer=is_integer) for position, is_integer in columns])
-            count += 1
-    return count
+    """Copies a CSV file without parsing its rows in Python, and returns the number of rows."""
+    with connection.cursor() as cursor, _open(table) as file:
+        columns = next(csv.reader([file.readline().decode()]))
+        names = SQL(", ").join(map(Identifier, columns))
+        with cursor.copy(
+            SQL("COPY {} ({}) FROM STDIN (FORMAT csv, NULL 'NA')").format(Identifier(table), names)
+        ) as copy:
+            while block := file.read(BLOCK_BYTES):
+                copy.write(block)
+        return cursor.rowcount
 
 
-def _parse_value(text: str, *, is_integer: bool) -> str | None:
-    if text in ("NA", ""):
-        return None
-    return text.removesuffix(".0") if is_integer else text
-
-
-def _rows(table: str) -> Iterator[list[str]]:
+@contextmanager
+def _open(table: str) -> Iterator[IO[bytes]]:
     path = _path(table)
     if path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as member:
-            yield from csv.reader(io.TextIOWrapper(member, "utf-8"))
+        with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as file:
+            yield file
     else:
-        with path.open(encoding="utf-8", newline="") as file:
-            yield from csv.reader(file)
+        with path.open("rb") as file:
+            yield file
 
 
 def _path(table: str) -> Path:
