@@ -48,7 +48,7 @@ test: setup ## run every test against real PostgreSQL, S3 and Airflow
 	@$(PYTEST) --numprocesses 2 --dist loadgroup
 
 test-fast: setup ## run the tests that need no server
-	@$(PYTEST) --fast --numprocesses 2 --dist worksteal
+	@$(PYTEST) --fast --numprocesses 2 --dist worksteal --durations 10 --durations-min 1
 
 test-slow: setup ## run the tests with millions of rows, which take minutes
 	@$(PYTEST) -m slow --timeout 3600
