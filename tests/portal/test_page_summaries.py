@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from quire.errors import StoreUnavailableError
@@ -81,8 +83,9 @@ def summaries() -> SummaryPreparations:
 
 def publish(store: Store, *, rows: int = 3, run: str = "a" * 32) -> Manifest:
     """Stores two summaries, and the manifest of a command-line run that lists both."""
-    texts = pa.array([f"kind {number:09d}" for number in range(rows)])
-    table = pa.table({"kind": texts, **dict.fromkeys(("events", "amount", "weight"), pa.array(range(rows)))})
+    numbers = pa.array(np.arange(rows))
+    texts = pc.binary_join_element_wise("kind ", pc.utf8_lpad(pc.cast(numbers, pa.string()), 9, "0"), "")
+    table = pa.table({"kind": texts, **dict.fromkeys(("events", "amount", "weight"), numbers)})
     body = io.BytesIO()
     pq.write_table(table, body, row_group_size=100_000)
     staged: list[StagedSummary] = []
