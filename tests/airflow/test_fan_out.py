@@ -111,7 +111,7 @@ def test_run_whose_stages_share_the_pool_of_plan_stays_small(tmp_path: Path, sta
 
 
 def test_run_fans_out_if_its_estimate_exceeds_the_limit(tmp_path: Path, start: Start) -> None:
-    calls = start(events_report(tmp_path, partition="day", fan_out="1s"))  # 59 partitions and files
+    calls = start(events_report(tmp_path, partition="day", fan_out="1s"))  # 59 partitions and files take longer
     assert (calls.skipped, len(calls.of("plan"))) == ([], 1)  # less than a task should do
     calls.extract()
     calls.layout()

@@ -95,7 +95,9 @@ def _plan_or_publish(
     with meters.stage("plan", (session := session.with_own_log()).statements) as meter:
         planned = plan_partitions(definition, request, session=session, store=store)
         meter.count(units=planned.partition_count)
-    if limit is None or (seconds := _estimated_seconds(definition, planned)) > limit:
+    seconds = _estimated_seconds(definition, planned)
+    if limit is None or seconds > limit:
+        logger.info("%s: about %.1f s of work, divided into several tasks", definition.name, seconds)
         return PlanOutcome(planned=_size_tasks(definition, planned), usage=tuple(meters.usages))
     logger.info("%s: about %.1f s of work, running all stages in this task", definition.name, seconds)
     began = time.monotonic()

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from quire.report.definition import ReportDefinition
 from quire.run_records.stage_records import QueryEstimate, SourceColumn
 
-# Seconds on one core, measured with the flights of 2013 (19 columns) and TPC-H's lineitem (16 columns).
-EXTRACT_SECONDS_PER_CELL = 0.25e-6
-SUMMARY_SECONDS_PER_CELL = 0.02e-6
-RENDER_SECONDS_PER_CELL = {"xlsx": 0.35e-6, "csv": 0.15e-6, "parquet": 0.1e-6}
-SECONDS_PER_PARTITION = 0.02
-SECONDS_PER_FILE = 0.02
-SECONDS_PER_COST_UNIT = 10e-6  # PostgreSQL's cost unit: reading one page sequentially
+# Measured on two idle cores with the flights of 2013 (22 columns), which take 3.3 s to extract, summarize and render.
+EXTRACT_SECONDS_PER_CELL = 0.12e-6
+SUMMARY_SECONDS_PER_CELL = 0.05e-6
+RENDER_SECONDS_PER_CELL = {"xlsx": 0.2e-6, "csv": 0.1e-6, "parquet": 0.06e-6}
+SECONDS_PER_PARTITION = 0.01
+SECONDS_PER_FILE = 0.01
+SECONDS_PER_COST_UNIT = 4e-6  # PostgreSQL's cost unit: reading one page sequentially
 
 
 def extract_seconds(columns: Sequence[SourceColumn], estimate: QueryEstimate, *, partitions: int) -> float:
