@@ -25,7 +25,8 @@ from quire.report.sql_literal import CLIENT_ENCODING
 DEFAULT_PORT = 5432
 ADMIN = "postgres"
 START_TIMEOUT = 60
-FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")  # only for disposable data
+# Only for disposable data and secrets. With one iteration instead of 4,096, a connection takes 5 instead of 8 ms.
+FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "scram_iterations=1")
 
 
 class PostgresServer:
@@ -35,7 +36,7 @@ class PostgresServer:
         folder: the folder for the data, the log and the process record. ``start`` creates a missing folder.
         password: the password of the superuser ``postgres``.
         port: the server's port. The default is any free port.
-        fast: whether to trade durability for speed. This option is for tests.
+        fast: whether to trade durability and hard-to-guess password hashes for speed. This option is for tests.
     """
 
     def __init__(self, folder: Path, *, password: str, port: int | None = None, fast: bool = False) -> None:
@@ -94,7 +95,8 @@ class PostgresServer:
             psycopg.connect(self.url(), autocommit=True, client_encoding=CLIENT_ENCODING) as connection,
         ):
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-                connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+                strategy = SQL("STRATEGY file_copy" if self._fast else "")  # writes files instead of the log
+                connection.execute(SQL("CREATE DATABASE {} {}").format(Identifier(name), strategy))
             if private:
                 connection.execute(SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name)))
 
@@ -126,6 +128,7 @@ class PostgresServer:
             "--encoding=UTF8",
             "--locale=C",
             "--no-sync",
+            *(f"--set={setting}" for setting in (FAST if self._fast else ())),
         ]
         try:
             initdb = subprocess.run(command, capture_output=True, text=True, check=False)
