@@ -60,3 +60,9 @@ def test_readme_figures_equal_the_stored_results() -> None:
     peers = ("XlsxWriter constant_memory", "DuckDB excel", "rustpy-xlsxwriter")
     assert int(claimed.replace(",", "")) == round(speeds["quire"], -3)
     assert [int(ratio) for ratio in ratios] == [round(speeds["quire"] / speeds[peer]) for peer in peers]
+
+
+def test_readme_gives_each_command_a_line() -> None:
+    (first, *_) = (block.text for block in blocks(README) if block.language == "sh")
+    commands = [line.partition("#")[0].strip() for line in first.strip().splitlines()]
+    assert commands == ["make demo", "make test"]
