@@ -100,7 +100,7 @@ def test_check_shared_signing_connection_prints_warning(tmp_path: Path) -> None:
         (
             "ALTER TABLE orders ADD k float UNIQUE",
             {"keys": {"k": "n"}},
-            "the key k is of type double precision, in which equal values",
+            "the key k has type double precision, whose equal values",
         ),
         ("ALTER TABLE orders RENAME TO others; CREATE VIEW orders AS SELECT * FROM others", {}, "does not exist"),
     ],

@@ -70,7 +70,7 @@ def test_connection_lost_during_copy_raises_transient_error(
     with ExitStack() as network:
 
         def lose() -> None:
-            assert wait_until(lambda: relay.sent > 50_000_000, seconds=60)
+            assert wait_until(lambda: relay.sent > 5_000_000, seconds=60)
             if how == "reset":
                 relay.reset()
             else:
