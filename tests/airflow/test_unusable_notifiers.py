@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from quire.settings import CLONE
-
+from tests.cli.command import quire
 from tests.events import events_report
 
 RECORDER = "tests.airflow.recording_notifier.RecordingNotifier"
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
-# Runs the command for all environments in the same process, because importing Airflow takes seconds.
-PROGRAM = """
-import contextlib, gc, io, json, os, sys
-gc.disable()  # the imports take a third less time
-from quire.cli.app import main
-results = []
-for variables in json.load(sys.stdin):
-    os.environ.update(variables)
-    sys.argv = ["quire", "check", "events"]
-    with contextlib.redirect_stdout(io.StringIO()) as output, contextlib.redirect_stderr(io.StringIO()) as errors:
-        try:
-            status = main()
-        except SystemExit as error:
-            status = error.code
-    results.append([status or 0, output.getvalue(), errors.getvalue()])
-print(json.dumps(results))
-"""
 
 UNUSABLE: list[tuple[dict[str, Any], str]] = [
     (
@@ -101,19 +79,10 @@ UNUSABLE: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def run_checks(folder: Path, environments: list[dict[str, str]]) -> list[tuple[int, str, str]]:
-    """Returns the exit status, standard output and standard error of ``quire check events`` in each environment."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "QUIRE"))}
-    process = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        input=json.dumps(environments),
-        env={**plain, "AIRFLOW_HOME": str(folder / "home"), "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    return [(status, output, errors) for status, output, errors in json.loads(process.stdout.splitlines()[-1])]
+def check(environment: dict[str, str]) -> tuple[int, str, str]:
+    """Returns the exit status, standard output and standard error of ``quire check events``."""
+    done = quire(environment, "check", "events")
+    return done.returncode, done.stdout, done.stderr
 
 
 def notifying_report(include: Path, notify: dict[str, Any]) -> dict[str, str]:
@@ -133,7 +102,7 @@ def test_check_reports_unusable_notifiers_and_a_missing_mail_connection(tmp_path
     connections = ("", '{"conn_type": "smtp"}')
     environments += [{**mailing, "AIRFLOW_CONN_SMTP_DEFAULT": connection} for connection in connections]
 
-    *rejected, usable, without_mail, with_mail = run_checks(tmp_path, environments)
+    *rejected, usable, without_mail, with_mail = map(check, environments)
 
     assert rejected == [(2, "", f"quire: events: {line}\n") for _, line in UNUSABLE]
     valid = [usable, without_mail, with_mail]
