@@ -157,18 +157,21 @@ def test_hundred_concurrent_requests_start_one_run(running_stack: LocalStack, po
         ThreadPoolExecutor(100) as pool,
     ):
         answers = list(pool.map(lambda _: client.post("/api/reports/flights/runs", json=request), range(100)))
-    assert {answer.status_code for answer in answers} == {202}
+    assert {answer.status_code for answer in answers} <= {200, 202}  # the last requests may find the run published
     assert len({answer.json()["run_id"] for answer in answers}) == 1
     assert sum(answer.json()["started"] for answer in answers) == 1
     run_id = answers[0].json()["run_id"]
     runs = portal.get("/api/reports/flights/runs", params={"limit": 100}).json()
     assert [run["run_id"] for run in runs if run["run_id"].startswith(run_id.rpartition("__")[0])] == [run_id]
     assert run_id.endswith("__1")
-    # once the run has finished, an identical request starts another run, which finds that the rows have not changed
+    # once the run has finished, its files answer an identical request, because no row has changed
     first = wait(portal, "flights", run_id)
-    again = ask(portal, "flights", **request)
-    assert again == f"{run_id.removesuffix('1')}2"
-    second = wait(portal, "flights", again)
+    again = portal.post("/api/reports/flights/runs", json=request)
+    answer = again.json()
+    assert (again.status_code, answer["run_id"], answer["started"]) == (200, run_id, False)
+    assert (answer["run"], answer["files"]) == (first["run"], first["files"])
+    # a run that is requested all the same finds that it is already published
+    second = wait(portal, "flights", ask(portal, "flights", **request, fan_out=True))
     assert (second["run"], first["reused"], second["reused"]) == (first["run"], False, True)
 
 

@@ -59,6 +59,13 @@ class Airflow:
             ]
             return {"dag_runs": chosen[offset:][: min(limit, 100)], "total_entries": len(chosen)}
 
+        @host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}")
+        def show_run(dag_id: str, run_id: str) -> dict[str, Any]:
+            for run in self.runs:
+                if (run["dag_id"], run["dag_run_id"]) == (dag_id, run_id):
+                    return run
+            raise HTTPException(404, "not found")
+
         @host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")
         def show_task(dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
             return {"state": None}

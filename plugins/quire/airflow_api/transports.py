@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 import httpx
@@ -14,7 +15,7 @@ Result = TypeVar("Result")
 API_PATH = "/api/v2"
 # Each call occupies one thread for its database session and another for its route. If more calls run at once than the
 # pool has connections (15), they deadlock: threads that wait for a connection block the threads that would return one.
-_CONCURRENT_CALLS = asyncio.Semaphore(8)
+MAX_CONCURRENT_CALLS = 8
 
 
 class Transport(Protocol):
@@ -41,8 +42,14 @@ class InProcessTransport:
         """Returns the app's response, or a 500 response if the app raises an exception."""
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         client = httpx.AsyncClient(transport=transport, base_url=f"http://quire{API_PATH}", headers=bearer(self.token))
-        async with _CONCURRENT_CALLS, client:
+        async with _concurrent_calls(asyncio.get_running_loop()), client:
             return await client.request(method, path, params=params, json=json)
+
+
+@lru_cache(maxsize=1)
+def _concurrent_calls(loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+    """Returns the semaphore of the process's event loop; a semaphore cannot be used in two loops."""
+    return asyncio.Semaphore(MAX_CONCURRENT_CALLS)
 
 
 @dataclass(frozen=True, slots=True)

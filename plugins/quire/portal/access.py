@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Any
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -195,7 +196,21 @@ def _ensure_authorized(report: str, caller: Caller, method: Any, entity: DagAcce
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"You don't have permission to do this with report {report}.")
 
 
-def _signer() -> URLSafeTimedSerializer:
+def sign_check(run_id: str) -> str:
+    """Returns a token that states that the rows of a run are unchanged now; nobody else can create one."""
+    return _signer("quire.unchanged").dumps(run_id)
+
+
+def read_check(run_id: str, token: str) -> datetime | None:
+    """Returns when a token of ``sign_check`` was created; None if it is invalid or belongs to another run."""
+    try:
+        signed, checked_at = _signer("quire.unchanged").loads(token, return_timestamp=True)
+    except BadSignature:
+        return None
+    return checked_at if signed == run_id else None
+
+
+def _signer(salt: str = "quire.portal") -> URLSafeTimedSerializer:
     # All API servers share jwt_secret. The fallback, [api] secret_key, differs between processes unless it is set.
     secret = conf.get("api_auth", "jwt_secret", fallback="") or conf.get("api", "secret_key")
-    return URLSafeTimedSerializer(secret, salt="quire.portal")
+    return URLSafeTimedSerializer(secret, salt=salt)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, BackgroundTasks, Query, Request, status
+from fastapi import APIRouter, BackgroundTasks, Query, Request, Response, status
 
 from quire.airflow_dag.xcom import airflow_run_id
 from quire.errors import ReportError
@@ -23,6 +24,7 @@ from quire.portal.dependencies import BaseDep, ResourcesDep, StoreDep
 from quire.portal.reports import list_broken_reports, list_reports, read_catalog, show_report
 from quire.portal.request_checks import estimate_request, request_run, validate_request
 from quire.portal.resources import PortalResources
+from quire.portal.run_contents import file_views
 from quire.portal.run_outcomes import is_outcome_final
 from quire.portal.run_reader import RunReader, RunReaderDep
 from quire.portal.run_requests import ACTIVE
@@ -88,12 +90,26 @@ async def post_estimate(
 
 @router.post("/{report}/runs", summary="Request a run", status_code=status.HTTP_202_ACCEPTED)
 async def post_run(
-    access: RequestAccessDep, resources: ResourcesDep, store: StoreDep, base: BaseDep, body: ReportRequestBody
+    access: RequestAccessDep,
+    resources: ResourcesDep,
+    store: StoreDep,
+    base: BaseDep,
+    body: ReportRequestBody,
+    response: Response,
 ) -> RequestedRunView:
-    """Starts a run, or returns the active run of an identical request."""
+    """Starts a run, or returns the active run of an identical request.
+
+    If the report is published and no row has changed, responds with status 200 and the files of the published run.
+    """
     report_request = await validate_request(access, resources, **body.model_dump())
-    run_id, started = await request_run(access, report_request, resources=resources, store=store)
-    return RequestedRunView(run_id=run_id, started=started, url=f"{base}{run_path(access.definition.name, run_id)}")
+    requested = await request_run(access, report_request, resources=resources, store=store)
+    url = f"{base}{run_path(access.definition.name, requested.run_id)}"
+    view = RequestedRunView(run_id=requested.run_id, started=requested.started, url=url)
+    if requested.manifest is None:
+        return view
+    response.status_code = status.HTTP_200_OK
+    published = {"run": requested.manifest.run, "files": file_views(requested.manifest, base)}
+    return view.model_copy(update={**published, "unchanged_since": datetime.fromisoformat(requested.manifest.made_at)})
 
 
 @router.get("/{report}/runs", summary="List runs, newest first")

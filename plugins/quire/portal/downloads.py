@@ -119,8 +119,8 @@ async def post_again(
         force=True,
         limits=definition.limits,  # the command line may publish more days than readers may request
     )
-    run_id, _ = await request_run(access, report_request, resources=resources, store=store)
-    return RedirectResponse(f"{base}{run_path(definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
+    requested = await request_run(access, report_request, resources=resources, store=store)
+    return RedirectResponse(f"{base}{run_path(definition.name, requested.run_id)}", status.HTTP_303_SEE_OTHER)
 
 
 def ensure_files(access: FileAccess, manifest: Manifest, files: Sequence[RenderedFile], *, store: Store) -> None:

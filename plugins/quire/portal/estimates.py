@@ -35,7 +35,7 @@ def estimate(
         ReportError: the source or the store failed.
         WorkUnavailableError: the deadline has passed.
     """
-    session = _limit_session(session, deadline)
+    session = limit_session(session, deadline)
     request, definition = report_request.request, report_request.definition
     try:
         if definition.partition.periods(request.start, request.end) > MAX_PARTITIONS:
@@ -46,7 +46,7 @@ def estimate(
         raise WorkUnavailableError("The estimate was canceled.") from error
 
 
-def _limit_session(session: SourceSession, deadline: Deadline) -> SourceSession:
+def limit_session(session: SourceSession, deadline: Deadline) -> SourceSession:
     """Returns a session that ends at the deadline; ``GRACE_SECONDS`` later, PostgreSQL cancels its statements."""
     seconds = math.ceil(deadline.remaining) + GRACE_SECONDS
     url = with_defaults(session.url, connect_timeout=str(seconds))

@@ -24,6 +24,8 @@ from quire.portal.access import (
     ReportAccess,
     RequestAccessDep,
     RunId,
+    read_check,
+    sign_check,
 )
 from quire.portal.api import LIMIT, OFFSET, cancel
 from quire.portal.dependencies import BaseDep, ResourcesDep
@@ -120,19 +122,21 @@ async def request_report(
             parameters=parameters,
             formats=formats,
         )
-        run_id, _ = await request_run(access, report_request, resources=resources, store=reader.store)
+        requested = await request_run(access, report_request, resources=resources, store=reader.store)
     except (UsageError, PausedError, BusyError, QuotaError, TransientError) as error:
         status_code, message = explain(error)
         fields_and_formats = {**fields, "formats": formats}
         return await _report_page(access, reader, fields=fields_and_formats, error=message, status_code=status_code)
-    return RedirectResponse(f"{reader.base}{run_path(access.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
+    checked = f"?{urlencode({'checked': sign_check(requested.run_id)})}" if requested.manifest else ""
+    page = f"{reader.base}{run_path(access.definition.name, requested.run_id)}{checked}"
+    return RedirectResponse(page, status.HTTP_303_SEE_OTHER)
 
 
 @router.get("/reports/{report}/runs/{run_id}")
 async def show_run_page(
-    access: ReadAccessDep, run_id: RunId, resources: ResourcesDep, reader: RunReaderDep
+    access: ReadAccessDep, run_id: RunId, resources: ResourcesDep, reader: RunReaderDep, checked: str = ""
 ) -> Response:
-    """Shows the progress or the outcome of a run."""
+    """Shows the progress or the outcome of a run, and when the portal last found its rows unchanged."""
     definition = access.definition
     run, manifest = await reader.read_run(access, run_id)
     report = await run_sync(show_report, access, reader.base)
@@ -140,7 +144,7 @@ async def show_run_page(
     summaries = await load(access, manifest, store=reader.store) if manifest else PageSummaries()
     return render_page(
         "run.html", access.caller, reader.base,
-        report=report, run=run, summaries=summaries,
+        report=report, run=run, summaries=summaries, checked_at=read_check(run_id, checked),
         titles=parameter_titles(definition), link_ttl=definition.delivery.link_ttl,
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from quire.errors import RangeError
@@ -11,8 +12,10 @@ from quire.portal.access import ReportAccess
 from quire.portal.estimates import estimate
 from quire.portal.resources import PortalResources
 from quire.portal.run_requests import ReportRequest, find_or_start_run, parse_request
+from quire.portal.unchanged_runs import find_unchanged_run
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline
+from quire.run_records.manifest import Manifest
 
 
 async def validate_request(access: ReportAccess, resources: PortalResources, **fields: Any) -> ReportRequest:
@@ -50,10 +53,25 @@ def _estimation(
     return work
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestedRun:
+    """The run that serves a request.
+
+    Args:
+        run_id: its ID.
+        started: whether the request started it.
+        manifest: its manifest if it was published before and is still current.
+    """
+
+    run_id: str
+    started: bool = False
+    manifest: Manifest | None = None
+
+
 async def request_run(
     access: ReportAccess, report_request: ReportRequest, *, resources: PortalResources, store: Store
-) -> tuple[str, bool]:
-    """Returns the ID of the run that serves a request, and whether this call started that run.
+) -> RequestedRun:
+    """Returns the run that serves a request: a published run that is still current, an active run, or a new run.
 
     Raises:
         RangeError: the report would have more rows than the definition allows.
@@ -61,6 +79,9 @@ async def request_run(
         BusyError, PausedError, QuotaError, RefusedError: the run cannot be started.
     """
     max_rows = access.definition.limits.rows
+    unchanged = await find_unchanged_run(access, report_request, resources=resources, store=store)
+    if unchanged and (max_rows is None or unchanged.manifest.rows <= max_rows):
+        return RequestedRun(run_id=unchanged.run_id, manifest=unchanged.manifest)
     if max_rows is not None:
         # The form may concurrently request an estimate under the plain user ID. Neither may supersede the other.
         user = f"run:{access.caller.user.get_id()}"
@@ -73,4 +94,6 @@ async def request_run(
                 report=access.definition.name,
             )
     user_name = access.caller.user.get_name()
-    return await find_or_start_run(access.caller.api, report_request, user=user_name, locks=resources.user_locks)
+    api, locks = access.caller.api, resources.user_locks
+    run_id, started = await find_or_start_run(api, report_request, user=user_name, locks=locks)
+    return RequestedRun(run_id=run_id, started=started)

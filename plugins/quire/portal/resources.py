@@ -28,6 +28,7 @@ MAX_LISTS = 8
 MAX_RUNS = 8  # each uses one thread at a time, and therefore holds at most one manifest
 MAX_USER_RUNS = 2  # a user may watch runs in more than one tab
 MAX_VALIDATIONS = 2
+MAX_CHECK_SECONDS = 2.0  # after which a run is started
 
 
 class StoreConnection:
@@ -71,6 +72,7 @@ class PortalResources:
         single_runs: limits concurrent reads of single runs.
         validations: limits concurrent validations of report requests.
         estimates: limits concurrent estimates.
+        freshness_checks: limits concurrent checks whether a published run is still current.
         user_locks: a lock for each user, so that a user's runs are started one at a time.
         transfers: limits concurrent zip downloads.
         summaries: prepares and caches the summaries of run pages.
@@ -86,6 +88,9 @@ class PortalResources:
     single_runs: TurnQueue = field(default_factory=_run_queue)
     validations: WorkQueue = field(default_factory=lambda: WorkQueue("check", slots=MAX_VALIDATIONS))
     estimates: WorkQueue = field(default_factory=WorkQueue)
+    freshness_checks: WorkQueue = field(
+        default_factory=lambda: WorkQueue("check", seconds=MAX_CHECK_SECONDS, wait=MAX_CHECK_SECONDS)
+    )
     user_locks: UserLocks = field(default_factory=WeakValueDictionary)
     transfers: Transfers = field(default_factory=Transfers)
     summaries: SummaryPreparations = field(default_factory=SummaryPreparations)

@@ -207,3 +207,6 @@ class RequestedRunView(View):
     run_id: str
     started: bool = Field(description="Whether this request started the run.")
     url: str
+    run: str | None = Field(default=None, description="Key of the published run if no row has changed since.")
+    files: list[FileView] = Field(default=[], description="Files of that published run.")
+    unchanged_since: datetime | None = Field(default=None, description="When that run was requested.")

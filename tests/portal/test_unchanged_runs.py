@@ -1,0 +1,162 @@
+"""A request whose published run is still current is answered without a new run, after the source has confirmed it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from quire.object_store.memory_store import MemoryStore
+from quire.pipeline import run_report
+from quire.portal.work_queue import WorkQueue
+from quire.report.definition import ReportDefinition
+from quire.run_records.manifest import Manifest
+
+from tests.events import events_report, fill_events, request_of, session_of
+from tests.portal.in_process import Portal, open_portal
+from tests.portal.test_requesting import Airflow
+
+RUN_ID = "ask__0123456789abcdef__1"
+DAYS = {"start": "2013-01-01", "end": "2013-02-28"}
+RUNS = "/api/reports/events/runs"
+PROBED = {"freshness": {"probe": "id"}}
+
+
+@pytest.fixture
+def definition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReportDefinition:
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    return events_report(tmp_path, source=PROBED)
+
+
+@pytest.fixture
+def published(definition: ReportDefinition, fresh_database: str, store: MemoryStore) -> Manifest:
+    """A run that Airflow published."""
+    fill_events(fresh_database)
+    request = request_of(definition, DAYS["start"], DAYS["end"], run_id=f"events:{RUN_ID}")
+    return run_report(definition, request, session=session_of(fresh_database), store=store).published.manifest
+
+
+@pytest.fixture
+def portal(published: Manifest, store: MemoryStore, fresh_database: str) -> Portal:
+    return open_portal(lambda: store, open_session=lambda _: session_of(fresh_database))
+
+
+@pytest.fixture
+def airflow(portal: Portal) -> Iterator[Airflow]:
+    airflow = Airflow(portal)
+    airflow.add(RUN_ID, "reader", state="success", dag_id="events", conf=DAYS)
+    yield airflow
+    portal.host.router.routes.clear()
+
+
+def started(airflow: Airflow) -> list[str]:
+    return [run["dag_run_id"] for run in airflow.runs if run["dag_run_id"] != RUN_ID]
+
+
+def test_unchanged_report_is_answered_with_its_published_run(
+    portal: Portal, airflow: Airflow, published: Manifest
+) -> None:
+    response = portal.post(RUNS, json=DAYS)
+    answer = response.json()
+    assert (response.status_code, answer["run_id"], answer["started"]) == (200, RUN_ID, False)
+    assert (answer["run"], answer["url"]) == (published.run, f"/quire/reports/events/runs/{RUN_ID}")
+    assert [file["name"] for file in answer["files"]] == [file.name for file in published.files]
+    assert answer["unchanged_since"].startswith(published.made_at[:19])
+    assert started(airflow) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO events VALUES (7, '2013-01-15', 'a', 1, 1, 'late')",
+        "DELETE FROM events WHERE id = 3",
+    ],
+)
+def test_changed_row_starts_a_run(portal: Portal, airflow: Airflow, fresh_database: str, statement: str) -> None:
+    with psycopg.connect(fresh_database, autocommit=True) as connection:
+        connection.execute(statement)
+    response = portal.post(RUNS, json=DAYS)
+    assert (response.status_code, response.json()["started"], len(started(airflow))) == (202, True, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"end": "2013-03-31"}, {"formats": ["csv"]}, {"fan_out": True}],
+    ids=["other days", "other formats", "fan-out"],
+)
+def test_other_request_starts_a_run(portal: Portal, airflow: Airflow, change: dict[str, Any]) -> None:
+    assert portal.post(RUNS, json={**DAYS, **change}).status_code == 202
+    assert len(started(airflow)) == 1
+
+
+def test_report_without_freshness_starts_a_run(portal: Portal, airflow: Airflow, tmp_path: Path) -> None:
+    events_report(tmp_path, source={"freshness": "always"})
+    assert portal.post(RUNS, json=DAYS).status_code == 202
+
+
+def test_unavailable_source_starts_a_run_which_will_report_it(portal: Portal, airflow: Airflow) -> None:
+    portal.use(open_session=lambda _: session_of("postgresql://nobody@127.0.0.1:9/nowhere"))
+    assert portal.post(RUNS, json=DAYS).status_code == 202
+    assert len(started(airflow)) == 1
+
+
+def test_check_that_takes_too_long_starts_a_run(portal: Portal, airflow: Airflow) -> None:
+    portal.use(freshness_checks=WorkQueue("check", seconds=0.001, wait=0.001))
+    assert portal.post(RUNS, json=DAYS).status_code == 202
+    assert len(started(airflow)) == 1
+
+
+def test_run_that_airflow_no_longer_knows_is_published_again(portal: Portal, airflow: Airflow) -> None:
+    airflow.runs.clear()
+    assert portal.post(RUNS, json=DAYS).status_code == 202
+
+
+def test_deleted_manifest_starts_a_run(
+    portal: Portal, airflow: Airflow, store: MemoryStore, published: Manifest
+) -> None:
+    store.delete([f"reports/events/{published.run}/manifest.json"])
+    assert portal.post(RUNS, json=DAYS).status_code == 202
+
+
+def test_reader_who_may_not_request_runs_gets_no_answer(portal: Portal, airflow: Airflow) -> None:
+    portal.rights.discard(("POST", "RUN"))
+    assert portal.post(RUNS, json=DAYS).status_code == 403
+
+
+def test_published_run_over_the_row_limit_is_rejected(portal: Portal, airflow: Airflow, tmp_path: Path) -> None:
+    events_report(tmp_path, source=PROBED, limits={"rows": 2})
+    refused = portal.post(RUNS, json=DAYS)
+    assert (refused.status_code, "the limit is 2" in refused.json()["detail"]) == (422, True)
+
+
+def test_hundred_identical_requests_start_at_most_one_run(
+    portal: Portal, airflow: Airflow, fresh_database: str
+) -> None:
+    with psycopg.connect(fresh_database, autocommit=True) as connection:
+        connection.execute("DELETE FROM events WHERE id = 3")
+
+    async def ask_all() -> list[int]:
+        requests = (portal._request("POST", RUNS, json=DAYS) for _ in range(100))
+        return [response.status_code for response in await asyncio.gather(*requests)]
+
+    assert set(asyncio.run(ask_all())) == {202}
+    assert len(started(airflow)) == 1
+
+
+def test_form_shows_the_published_run_and_when_it_was_checked(portal: Portal, airflow: Airflow) -> None:
+    response = portal.post("/reports/events", data={**DAYS, "formats": "xlsx"})
+    location = response.headers["location"]
+    assert (response.status_code, location.partition("?")[0]) == (303, f"/quire/reports/events/runs/{RUN_ID}")
+    assert started(airflow) == []
+    assert "Unchanged since then, checked" in portal.get(location.removeprefix("/quire")).text
+    for forged in ("", "?checked=now", location.partition(".")[2]):
+        assert "Unchanged since then" not in portal.get(f"/reports/events/runs/{RUN_ID}{forged}").text
+
+
+def test_check_of_another_run_is_not_shown(portal: Portal, airflow: Airflow) -> None:
+    token = portal.post("/reports/events", data={**DAYS, "formats": "xlsx"}).headers["location"].partition("?")[2]
+    airflow.add("ask__ffffffffffffffff__1", "reader", state="success", dag_id="events", conf=DAYS)
+    assert "Unchanged since then" not in portal.get(f"/reports/events/runs/ask__ffffffffffffffff__1?{token}").text
