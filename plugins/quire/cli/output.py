@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import typer
 
+from quire.date_range import zone
 from quire.human_readable import format_count, format_duration, format_period, format_size
 from quire.object_store import Store
 from quire.pipeline import PipelineResult
 from quire.report.definition import ReportDefinition
+from quire.run_records.manifest import Manifest
 from quire.run_records.serialization import to_json
 from quire.runs.file_names import is_summary
 
@@ -64,7 +67,7 @@ def print_files(outcome: PipelineResult, definition: ReportDefinition, store: St
     """Prints the run's files. Each link is on a separate line, so that it is easy to copy."""
     manifest = outcome.published.manifest
     duration = format_duration(outcome.seconds["total"])
-    status = "already published" if outcome.published.already_published else f"took {duration}"
+    status = _unchanged(manifest) if outcome.published.already_published else f"took {duration}"
     typer.echo(f"{manifest.title}, {manifest.start} to {manifest.end}: {format_count(manifest.rows, 'row')}; {status}")
     for file in manifest.files:
         period = format_period(file.earliest, file.latest)
@@ -74,6 +77,11 @@ def print_files(outcome: PipelineResult, definition: ReportDefinition, store: St
     for warning in manifest.warnings:
         typer.echo(f"\nwarning: {warning}")
     typer.echo(f"\nrun {manifest.run}; links work for {format_duration(_link_seconds(definition))}")
+
+
+def _unchanged(manifest: Manifest) -> str:
+    published = datetime.fromisoformat(manifest.made_at).astimezone(zone(manifest.timezone))
+    return f"unchanged since {published:%Y-%m-%d %H:%M %Z}, checked just now"
 
 
 def _link_seconds(definition: ReportDefinition) -> int:
