@@ -147,6 +147,11 @@ class DatePartition:
         return start_of_day(self.stop, self.timezone)
 
     @property
+    def day_count(self) -> int:
+        """Number of days."""
+        return (self.stop - self.start).days
+
+    @property
     def last_day(self) -> date:
         """The last day of the partition."""
         return self.stop - timedelta(days=1)

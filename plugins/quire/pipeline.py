@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -101,8 +100,8 @@ def _run_stages(
         meters=meters,
         lapsed=lease.has_lapsed,
     )
-    usage = tuple(meters.usages)
-    return PipelineResult(published=published, partitions=partitions, seconds=meters.seconds(), usage=usage)
+    seconds, usage = meters.seconds(), tuple(meters.usages)
+    return PipelineResult(published=published, partitions=partitions, seconds=seconds, usage=usage)
 
 
 def publish_partitions(
@@ -116,7 +115,7 @@ def publish_partitions(
     lapsed: Callable[[], bool],
     progress: StageProgress = ignore_progress,
 ) -> PublishedRun:
-    """Runs layout, aggregate, render and publish.
+    """Runs layout, aggregate, render and publish, one after the other: in parallel, they would need more memory.
 
     Args:
         definition: the report.
@@ -126,7 +125,7 @@ def publish_partitions(
         store: the store for all objects.
         meters: measures the stages.
         lapsed: see ``publish_run``.
-        progress: called when a stage starts, advances or ends.
+        progress: see ``run_report``.
 
     Raises:
         ReportError: a stage failed, so the run has no manifest.
@@ -136,7 +135,6 @@ def publish_partitions(
 
     with meters.stage("layout"):
         laid_out = layout_run(definition, plan, partitions, store=store)
-    # aggregate and render run sequentially, because in parallel they would need the memory of both
     with meters.stage("aggregate") as meter:
         summaries = _aggregate(definition, laid_out.run, store=store, progress=progress)
         meter.count_written(summaries)
@@ -228,7 +226,8 @@ def extract_groups(
     session: SourceSession,
     store: Store,
     progress: StageProgress = ignore_progress,
-    max_seconds: float = math.inf,
+    max_seconds: float = float("inf"),
+    max_threads: int = 64,
 ) -> tuple[StagedPartition, ...]:
     """Extracts the planned groups in up to ``source.parallel`` threads, and returns their partitions in order.
 
@@ -237,8 +236,9 @@ def extract_groups(
         planned: the planned run.
         session: the source.
         store: the store for the partitions.
-        progress: called when a group starts or ends.
-        max_seconds: the time after which no further group is started.
+        progress: see ``run_report``.
+        max_seconds: after this time, no further group starts.
+        max_threads: the maximum number of threads.
 
     Raises:
         ReportError: an extract failed.
@@ -248,7 +248,7 @@ def extract_groups(
     cached, total, began = len(planned.cached), planned.partition_count, time.monotonic()
     progress("extract", cached, total)
     extracted: dict[int, tuple[StagedPartition, ...]] = {}
-    workers = max(1, min(definition.source.parallel, os.cpu_count() or 1, len(planned.groups)))
+    workers = max(1, min(definition.source.parallel, max_threads, os.cpu_count() or 1, len(planned.groups)))
     with ThreadPoolExecutor(workers, thread_name_prefix="extract") as pool:
         waiting = {
             pool.submit(extract_partitions, definition, planned.plan, group, session=session, store=store): number

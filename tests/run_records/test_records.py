@@ -140,7 +140,7 @@ RECORDS = (
     SHARD,
     LAYOUT,
     ESTIMATE,
-    PlannedRun(plan=PLAN, cached=(STAGED,), groups=((PARTITION, PARTITION), (PARTITION,)), uncached=ESTIMATE),
+    PlannedRun(plan=PLAN, cached=(STAGED,), groups=((PARTITION, PARTITION), (PARTITION,))),
     RUN,
     LaidOutRun(run=RUN, groups=((SHARD,), ())),
     FILE,

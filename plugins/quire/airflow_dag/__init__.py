@@ -2,13 +2,15 @@
 
 dag              builds the DAGs
 tasks            defines a task for each stage
-fan_out          divides a run into as many tasks as its work is worth
+fan_out          chooses the number of tasks for a run
 housekeeping     defines the housekeeping tasks
 placement        chooses queues, pools and pod templates
 assets           defines assets and adds their events
 task_decorator   configures the process of a task before the task runs
 xcom             passes records between tasks
 sealing          authenticates records, because users can write XComs
+progress         shows the progress of a small run in the portal
+skipped_stages   skips the tasks of stages that plan has run
 repair           repeats a run if one of its objects is damaged
 lease_release    defines the last task of a DAG that only stores partitions
 notifications    sends notifications after a run

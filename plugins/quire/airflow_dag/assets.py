@@ -64,6 +64,12 @@ def record_publication(definition: ReportDefinition, published: PublishedRun) ->
     return summary
 
 
+def partitions_of_run(partitions: Sequence[StagedPartition]) -> list[StagedPartition]:
+    """Returns the partitions whose rows the current run has read, in this attempt of the task or an earlier one."""
+    started = get_current_context()["dag_run"].start_date or datetime.now(UTC)
+    return [part for part in partitions if not part.cache_hit or datetime.fromisoformat(part.snapshot_at) >= started]
+
+
 def add_outlets(assets: Sequence[Asset]) -> None:
     """Adds outlets to the current task: Airflow creates an event for each outlet that a task has when it ends."""
     task: Any = get_current_context()["task"]

@@ -29,6 +29,7 @@ from quire.airflow_dag.xcom import (
     PLAN,
     PUBLISH,
     PUBLISHED,
+    RETURN_VALUE,
     UNREACHED,
     Handover,
     publishing_task,
@@ -92,7 +93,7 @@ def notify_when_ended(
     def notify() -> None:
         ti: Any = get_current_context()["ti"]
         tasks = list(ti.get_task_breadcrumbs(ti.dag_id, ti.run_id))
-        publisher = publishing_task(tasks)
+        publisher = publishing_task(tasks, ti.xcom_pull(PLAN, key=RETURN_VALUE))
         calls = list(notifier_calls(definition, "success" if publisher else "failure"))
         missed = list(calls)
         try:

@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import TriggerRule, get_current_context
-from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
+from airflow.sdk.exceptions import AirflowSkipException
 
 from quire.airflow_dag.assets import (
     add_outlets,
     partition_outlets,
+    partitions_of_run,
     record_partitions,
     record_publication,
     report_asset,
@@ -18,17 +19,16 @@ from quire.airflow_dag.assets import (
 from quire.airflow_dag.connections import open_session, open_store
 from quire.airflow_dag.operator_links import RunPageLink
 from quire.airflow_dag.placement import placement
+from quire.airflow_dag.progress import progress_pusher
+from quire.airflow_dag.skipped_stages import ensure_not_skipped, skip_stages
 from quire.airflow_dag.task_decorator import own_task
 from quire.airflow_dag.xcom import PUBLISH, RETURN_VALUE, Handover, current_request
 from quire.notifications import RunResult
 from quire.report.definition import ReportDefinition, StageName
 from quire.run_records.serialization import from_json
 from quire.run_records.stage_records import RenderedFile, StagedSummary
-from quire.runs.task_groups import MAX_GROUPS
 
 OTHER_STAGES: tuple[StageName, ...] = ("extract", "layout", "aggregate", "render", "publish")  # all but plan
-# Airflow keeps the instances of mapped tasks when a user clears a run that fanned out before.
-EARLIER_INSTANCES = [(stage, index) for stage in ("extract", "render") for index in range(MAX_GROUPS)]
 EXTRACT_TIMEOUTS = 8  # multiplied by source.timeout; sufficient for a task with many small partitions
 
 
@@ -42,11 +42,11 @@ def plan_task(definition: ReportDefinition, *, may_publish: bool = True) -> Any:
 
     @own_task(
         task_id="plan",
-        execution_timeout=definition.source.timeout * 2 + timedelta(minutes=10),  # for plan, and for one extract
+        execution_timeout=definition.source.timeout * 2 + timedelta(hours=1),  # a small run has at most 10 min of work
         **placement(definition, "plan"),
     )
     def plan() -> Any:
-        from quire.airflow_dag.fan_out import plan_or_publish, small_run_limit
+        from quire.airflow_dag.fan_out import PlanTask, small_run_limit
         from quire.runs.leases import hold_lease, release_lease
 
         request = current_request(definition)
@@ -54,27 +54,30 @@ def plan_task(definition: ReportDefinition, *, may_publish: bool = True) -> Any:
         session, store = open_session(definition), open_store()
         handover = Handover(definition, store=store)
         with hold_lease(request, store=store, release=False) as lease:
-            outcome = plan_or_publish(
-                definition, request, session=session, store=store, lapsed=lease.has_lapsed, limit=limit
-            )
+            task = PlanTask(
+                definition=definition, request=request, session=session, store=store,
+                lapsed=lease.has_lapsed, limit=limit, progress=progress_pusher(),
+            )  # fmt: skip
+            outcome = task.execute()
         groups = handover.push_planned(outcome.planned)
         handover.push_usages(outcome.usage)
-        if outcome.extracted:
+        if extracted := partitions_of_run(outcome.planned.cached):
             add_outlets(partition_outlets(definition))
-            record_partitions(definition, request, outcome.extracted)
+            record_partitions(definition, request, extracted)
         if outcome.published is None:
+            ensure_not_skipped(OTHER_STAGES)
             return groups
         release_lease(request.report, request.run_id, store=store)
         add_outlets([report_asset(definition)])
         summary = record_publication(definition, outcome.published)
         handover.push_published(from_json(RunResult, summary))
         get_current_context()["ti"].xcom_push(RETURN_VALUE, summary)
-        raise DownstreamTasksSkipped(  # type: ignore[no-untyped-call]
-            tasks=[*OTHER_STAGES, *EARLIER_INSTANCES]
-        )
+        skip_stages(OTHER_STAGES)
 
     returned: Any = plan()
-    returned.operator.operator_extra_links = (RunPageLink(),)
+    if may_publish:
+        returned.operator.operator_extra_links = (RunPageLink(),)
+        returned.operator._can_skip_downstream = True  # Airflow skips the stages again if a user clears them
     return returned
 
 
@@ -118,7 +121,7 @@ def layout_task(definition: ReportDefinition, plan: Any, cached: Any, partitions
         **placement(definition, "layout"),
     )
     def layout(plan: Any, cached: Any, partitions: Any) -> Any:
-        from quire.airflow_dag.fan_out import size_workbook_tasks
+        from quire.airflow_dag.fan_out import merge_workbook_groups
         from quire.stages.layout import layout_run
 
         store = open_store()
@@ -127,7 +130,7 @@ def layout_task(definition: ReportDefinition, plan: Any, cached: Any, partitions
             opened = handover.plan(plan)
             merged = handover.partitions(opened, cached, partitions)
             laid_out = layout_run(definition, opened, merged, store=store)
-            return handover.push_laid_out(size_workbook_tasks(definition, laid_out))
+            return handover.push_laid_out(merge_workbook_groups(definition, laid_out))
 
     return layout(plan, cached, partitions)
 

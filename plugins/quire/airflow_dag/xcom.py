@@ -48,13 +48,19 @@ RETURN_VALUE = "return_value"
 NOTIFY = "notify"  # ID of the task that sends notifications after all stages
 
 
-def publishing_task(tasks: Iterable[Mapping[str, Any]]) -> str | None:
-    """Returns the ID of the task that published a run, according to the states of the run's tasks; None if none did.
+def publishing_task(tasks: Iterable[Mapping[str, Any]], planned: Any) -> str | None:
+    """Returns the ID of the task that published a run; None if none did.
 
-    Plan publishes small runs, and has Airflow skip the publish task, which is not skipped otherwise.
+    The states of the tasks cannot show that plan published the run, because Airflow also skips tasks of canceled runs.
+
+    Args:
+        tasks: the states of the run's tasks.
+        planned: the return value of plan: groups of partitions, or a description of the run that it published.
     """
-    state = next((task["state"] for task in tasks if task["task_id"] == PUBLISH), None)
-    return {"success": PUBLISH, "skipped": "plan"}.get(state or "")
+    successful = {task["task_id"] for task in tasks if task["state"] == "success"}
+    if PUBLISH in successful:
+        return PUBLISH
+    return PLAN if PLAN in successful and isinstance(planned, dict) else None
 
 
 def current_request(definition: ReportDefinition) -> RunRequest:
@@ -70,6 +76,7 @@ def current_request(definition: ReportDefinition) -> RunRequest:
         {**context["params"], **(run.conf or {})},
         run_id=own_run_id(run),
         run_after=run.run_after,
+        made_at=run.start_date,
     )
 
 

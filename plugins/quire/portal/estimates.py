@@ -17,8 +17,8 @@ from quire.portal.work_queue import Deadline, WorkUnavailableError
 from quire.postgres import SourceSession, open_transaction
 from quire.postgres.keepalive import with_defaults
 from quire.postgres.partition_query import estimate_query, query_columns
-from quire.run_records.stage_records import PlannedRun, SourceColumn
-from quire.stages.plan import plan_partitions
+from quire.run_records.stage_records import PlannedRun, QueryEstimate, SourceColumn
+from quire.stages.plan import estimate_uncached, plan_partitions
 
 MAX_PARTITIONS = 500  # maximum number of lookups in the store; for more partitions, only the planner is used
 GRACE_SECONDS = 2
@@ -41,7 +41,8 @@ def estimate(
         if definition.partition.periods(request.start, request.end) > MAX_PARTITIONS:
             return _estimate_range(report_request, session)
         planned = plan_partitions(definition, request, session=session, store=limit_store(store, deadline))
-        return _estimate_partitions(report_request, planned)
+        uncached = estimate_uncached(definition, planned, session=session)
+        return _estimate_partitions(report_request, planned, uncached)
     except CancelledError as error:
         raise WorkUnavailableError("The estimate was canceled.") from error
 
@@ -54,8 +55,8 @@ def limit_session(session: SourceSession, deadline: Deadline) -> SourceSession:
     return replace(session.with_own_log(), url=url, timeout=timeout, cancelled=deadline.cancelled)
 
 
-def _estimate_partitions(report_request: ReportRequest, planned: PlannedRun) -> EstimateView:
-    rows = sum(part.rows for part in planned.cached) + round(planned.uncached.rows)
+def _estimate_partitions(report_request: ReportRequest, planned: PlannedRun, uncached: QueryEstimate) -> EstimateView:
+    rows = sum(part.rows for part in planned.cached) + round(uncached.rows)
     return EstimateView(
         rows=rows,
         bytes=_estimate_bytes(report_request, planned.plan.columns, rows),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from quire.errors import RangeError
@@ -78,7 +79,7 @@ async def request_run(
         WorkUnavailableError, ReportError: the number of rows cannot be estimated.
         BusyError, PausedError, QuotaError, RefusedError: the run cannot be started.
     """
-    max_rows = access.definition.limits.rows
+    received_at, max_rows = datetime.now(UTC), access.definition.limits.rows
     unchanged = await find_unchanged_run(access, report_request, resources=resources, store=store)
     if unchanged and (max_rows is None or unchanged.manifest.rows <= max_rows):
         return RequestedRun(run_id=unchanged.run_id, manifest=unchanged.manifest)
@@ -95,5 +96,5 @@ async def request_run(
             )
     user_name = access.caller.user.get_name()
     api, locks = access.caller.api, resources.user_locks
-    run_id, started = await find_or_start_run(api, report_request, user=user_name, locks=locks)
+    run_id, started = await find_or_start_run(api, report_request, user=user_name, locks=locks, received_at=received_at)
     return RequestedRun(run_id=run_id, started=started)

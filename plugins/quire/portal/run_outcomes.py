@@ -85,7 +85,7 @@ async def load_outcome(
         report: name of the report.
         run: the run, as returned by Airflow's API.
         api: client for Airflow's API that acts on behalf of the caller.
-        tasks: failed tasks, and publish tasks that succeeded or were skipped; None to load them.
+        tasks: failed tasks, and successful plan and publish tasks; None to load them.
 
     Raises:
         NotFoundError: the run was deleted in the meantime.
@@ -93,33 +93,23 @@ async def load_outcome(
     run_id, state = str(run["dag_run_id"]), parse_state(run)
     if tasks is None:
         tasks = await api.task_instances(report, run_id) if state in ("running", "failed", "cancelled") else []
-    publisher = publishing_task(tasks)
+    is_planned = state == "done" or any((task["task_id"], task["state"]) == ("plan", "success") for task in tasks)
+    planned = await api.xcom(report, run_id, "plan", RETURN_VALUE) if is_planned else None
+    publisher = publishing_task(tasks, planned)
     if publisher:  # regardless of its notifications
         state = "done"
     elif state == "running" and is_outcome_final(tasks):
         state = "failed"
     if state == "done":
-        pushed = await _published_value(api, report, run_id, publisher)
-        return RunOutcome(state=state, returned=_returned(pushed))
+        is_small = publisher != PUBLISH and isinstance(planned, dict)
+        returned = planned if is_small else await api.xcom(report, run_id, PUBLISH, RETURN_VALUE)
+        return RunOutcome(state=state, returned=_returned(returned))
     if state == "running":
         return RunOutcome(state=state, progress=await load_progress(api, report, run_id, tasks))
     if state == "failed":
         cause, kind = await load_failure(api, report, run_id, tasks, "failed")
         return RunOutcome(state=state, cause=cause and truncate(cause, MAX_MESSAGE_LENGTH), kind=kind)
     return RunOutcome(state=state)
-
-
-async def _published_value(api: AirflowApi, report: str, run_id: str, publisher: str | None) -> Any:
-    """Returns what the publishing task returned.
-
-    If ``publisher`` is unknown, plan's return value decides: a list means that plan left the run to other tasks.
-    Publish may still have the return value of an earlier attempt that fanned out.
-    """
-    if publisher != PUBLISH:
-        planned = await api.xcom(report, run_id, "plan", RETURN_VALUE)
-        if publisher or isinstance(planned, dict):
-            return planned
-    return await api.xcom(report, run_id, PUBLISH, RETURN_VALUE)
 
 
 def _returned(pushed: Any) -> PublishReturnValue | None:
@@ -178,13 +168,13 @@ class RunOutcomes:
     async def _load_ended_tasks(
         self, report: str, runs: Sequence[Mapping[str, Any]], api: AirflowApi
     ) -> dict[str, list[dict[str, Any]]]:
-        """Returns failed tasks and succeeded or skipped publish tasks by run, omitting runs with incomplete tasks."""
+        """Returns failed tasks, and successful plan and publish tasks, by run. Omits runs with incomplete tasks."""
         if len(runs) < 2:  # loading a single run's tasks separately takes no more calls
             return {}
         times = sorted((run["run_after"] for run in runs), key=datetime.fromisoformat)
         tasks: dict[str, list[dict[str, Any]]] = {run["dag_run_id"]: [] for run in runs}
         is_complete = True
-        for state, task_id in (("success", PUBLISH), ("skipped", PUBLISH), ("failed", None)):
+        for state, task_id in (("success", PUBLISH), ("success", "plan"), ("failed", None)):
             page, is_page_complete = await api.tasks_in_state(
                 report, state, task_id=task_id, first=times[0], last=times[-1], pages=self._max_task_pages
             )

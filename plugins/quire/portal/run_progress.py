@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from quire.airflow_api.client import AirflowApi
 from quire.airflow_dag.operator_links import FAILURE, FAILURE_KIND, MAX_REASON_LOOKUPS
+from quire.airflow_dag.progress import PROGRESS
 from quire.airflow_dag.sealing import unverified_count
 from quire.airflow_dag.xcom import CACHED, NOTIFY
 from quire.portal.views import ProgressView
@@ -19,11 +20,15 @@ DONE = {"success", "skipped"}
 
 async def load_progress(api: AirflowApi, report: str, run_id: str, tasks: Sequence[Mapping[str, Any]]) -> ProgressView:
     """Computes the progress of a run from its tasks and the return values of plan and layout."""
-    planned, cached_partitions, laid_out = await asyncio.gather(
+    own, planned, cached_partitions, laid_out = await asyncio.gather(
+        api.xcom(report, run_id, "plan", PROGRESS),
         api.xcom(report, run_id, "plan", "return_value"),
         api.xcom(report, run_id, "plan", CACHED),
         api.xcom(report, run_id, "layout", "return_value"),
     )
+    trouble = (await load_failure(api, report, run_id, tasks, "up_for_retry"))[0]
+    if isinstance(own, dict) and _current_stage(tasks) == "plan":
+        return _progress_of_plan(own, trouble)
     groups, shards = _group_sizes(planned, "key"), _group_sizes(laid_out, "stem")
     cached = unverified_count(cached_partitions, "object_key") or 0
     return ProgressView(
@@ -32,7 +37,22 @@ async def load_progress(api: AirflowApi, report: str, run_id: str, tasks: Sequen
         partitions=None if groups is None else cached + sum(groups),
         files_done=_count_done(tasks, "render", shards),
         files=None if shards is None else sum(shards),
-        trouble=(await load_failure(api, report, run_id, tasks, "up_for_retry"))[0],
+        trouble=trouble,
+    )
+
+
+def _progress_of_plan(pushed: Mapping[str, Any], trouble: str | None) -> ProgressView:
+    """Returns the progress of a plan task that runs all stages. Ignores invalid values: users can edit XComs."""
+    names = ("partitions_done", "partitions", "files_done", "files")
+    counts = {name: count for name in names if isinstance(count := pushed.get(name), int)}
+    stage = pushed.get("stage")
+    return ProgressView(
+        stage=stage if stage in STAGES else "plan",
+        partitions_done=counts.get("partitions_done", 0),
+        partitions=counts.get("partitions"),
+        files_done=counts.get("files_done", 0),
+        files=counts.get("files"),
+        trouble=trouble,
     )
 
 

@@ -85,6 +85,7 @@ def request_from_conf(
     *,
     run_id: str,
     run_after: datetime,
+    made_at: datetime | None = None,
     is_past: bool = False,
 ) -> RunRequest:
     """Creates a request from an Airflow run's conf; if the conf has no dates, uses the definition's default window.
@@ -94,6 +95,7 @@ def request_from_conf(
         conf: ``start``, ``end``, ``force``, ``formats``, ``fan_out`` and the definition's parameters; all are optional.
         run_id: Airflow's run ID.
         run_after: a time with a time zone; the default window ends before it.
+        made_at: the time of the request, which is the same in each attempt of a task; defaults to now.
         is_past: whether the run was requested earlier, possibly under another version of the definition, in which case
             the current limits and reader formats are not checked.
 
@@ -119,7 +121,8 @@ def request_from_conf(
         _ensure_reader_formats(definition, conf.get("formats"))
         ensure_within_limits(definition, date_range)
     request = _request(definition, date_range, parameters=parameters, run_id=run_id, formats=conf.get("formats"))
-    return replace(request, force=force, fan_out=fan_out)
+    request = replace(request, force=force, fan_out=fan_out)
+    return replace(request, made_at=made_at.astimezone(UTC).isoformat(timespec="seconds")) if made_at else request
 
 
 def _parse_flag(definition: ReportDefinition, name: str, value: object) -> bool:

@@ -76,7 +76,7 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryEstimate:
-    """What PostgreSQL's planner expects of a query: its number of rows, and its cost in the planner's unit."""
+    """The estimate of PostgreSQL's planner for a query: its number of rows, and its cost in the planner's unit."""
 
     rows: float = 0.0
     cost: float = 0.0
@@ -84,19 +84,11 @@ class QueryEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRun:
-    """A run whose partitions are known: cache hits, and one group of partitions per extract task.
-
-    Args:
-        plan: the run's plan.
-        cached: the cache hits.
-        groups: the other partitions.
-        uncached: the planner's estimate for the partitions in ``groups``.
-    """
+    """A run that has been divided into partitions: the cache hits, and a group of partitions for each extract task."""
 
     plan: RunPlan
     cached: tuple[StagedPartition, ...]
     groups: tuple[tuple[DatePartition, ...], ...]
-    uncached: QueryEstimate = QueryEstimate()
 
     @property
     def partition_count(self) -> int:

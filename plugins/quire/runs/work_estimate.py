@@ -13,6 +13,7 @@ SUMMARY_SECONDS_PER_CELL = 0.05e-6
 RENDER_SECONDS_PER_CELL = {"xlsx": 0.2e-6, "csv": 0.1e-6, "parquet": 0.06e-6}
 SECONDS_PER_PARTITION = 0.01
 SECONDS_PER_FILE = 0.01
+SECONDS_PER_PARTIAL = 0.002  # partial summaries of a partition
 SECONDS_PER_COST_UNIT = 4e-6  # PostgreSQL's cost unit: reading one page sequentially
 
 
@@ -46,8 +47,9 @@ def output_seconds(
         formats: the formats of the files.
     """
     files = partitions if definition.workbook.split == "partition" else 1
-    aggregate = rows * len(columns) * SUMMARY_SECONDS_PER_CELL * bool(definition.summaries)
-    return aggregate + render_seconds(definition, columns, rows=rows, files=files, formats=formats)
+    aggregate = rows * len(columns) * SUMMARY_SECONDS_PER_CELL + partitions * SECONDS_PER_PARTIAL
+    render = render_seconds(definition, columns, rows=rows, files=files, formats=formats)
+    return render + (aggregate if definition.summaries else 0.0)
 
 
 def render_seconds(

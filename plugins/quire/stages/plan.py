@@ -17,7 +17,7 @@ from quire.postgres import SourceSession, open_transaction
 from quire.postgres.partition_query import estimate_query, query_columns
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
-from quire.run_records.stage_records import PlannedRun, RunPlan, StagedPartition
+from quire.run_records.stage_records import PlannedRun, QueryEstimate, RunPlan, StagedPartition
 from quire.runs.task_groups import task_groups
 from quire.runs.work_estimate import scale_estimate
 
@@ -43,8 +43,7 @@ def plan_partitions(
         SourceUnavailableError: PostgreSQL cannot be reached.
         StoreRefusedError, StoreUnavailableError: the store cannot be read.
     """
-    days = request.date_range
-    partitions = days.partitions(definition.partition)
+    partitions = request.date_range.partitions(definition.partition)
     with (
         error_context(report=definition.name),
         open_transaction(session, name=f"quire {definition.name} plan") as transaction,
@@ -57,24 +56,37 @@ def plan_partitions(
             tokens = freshness_tokens(definition, request, partitions, columns, transaction=transaction)
         else:
             ensure_tables_tracked(definition, partitions[0], transaction=transaction)
-        estimate = estimate_query(definition, request, transaction=transaction)
     with error_context(report=definition.name):
         cached = _find_cached(definition, source_digest, tokens, store)
     cached_keys = {partition.key for partition in cached}
-    uncached = [partition for partition in partitions if partition.key not in cached_keys]
-    groups = task_groups(uncached)
+    groups = task_groups([partition for partition in partitions if partition.key not in cached_keys])
     logger.info(
         "%s: %s of %s partitions are cached; the other partitions are in %s groups; source %s",
         request.report, len(cached), len(partitions), len(groups), source_digest,
     )  # fmt: skip
     plan = RunPlan(request=request, source_digest=source_digest, columns=columns)
-    uncached_days = sum((partition.stop - partition.start).days for partition in uncached)
-    return PlannedRun(
-        plan=plan,
-        cached=cached,
-        groups=groups,
-        uncached=scale_estimate(estimate, days=uncached_days, total_days=days.day_count),
-    )
+    return PlannedRun(plan=plan, cached=cached, groups=groups)
+
+
+def estimate_uncached(definition: ReportDefinition, planned: PlannedRun, *, session: SourceSession) -> QueryEstimate:
+    """Returns the estimate of PostgreSQL's planner for the partitions to extract.
+
+    The planner estimates the complete date range, in a transaction of its own; each day counts the same.
+
+    Raises:
+        QueryError: PostgreSQL rejects the query over the complete range.
+        SourceUnavailableError: PostgreSQL cannot be reached.
+    """
+    days = sum(partition.day_count for group in planned.groups for partition in group)
+    if not days:
+        return QueryEstimate()
+    request = planned.plan.request
+    with (
+        error_context(report=definition.name),
+        open_transaction(session, name=f"quire {definition.name} estimate") as transaction,
+    ):
+        estimate = estimate_query(definition, request, transaction=transaction)
+    return scale_estimate(estimate, days=days, total_days=request.date_range.day_count)
 
 
 def _find_cached(

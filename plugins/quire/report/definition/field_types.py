@@ -21,6 +21,7 @@ DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 REPORT_NAME = r"(?!.*__)(?!.*_partitions$)[a-z][a-z0-9_]*"
 WINDOW = re.compile(r"([1-9]\d{0,3}) (day|week|month|quarter|year)s?")
 MAX_CRON_LENGTH = 500  # in characters; a cron expression that lists all values of every field is 400 characters long
+MAX_FAN_OUT = timedelta(minutes=10)  # a longer run in one task would repeat too much work after a failure
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -77,9 +78,12 @@ def parse_fan_out(value: Any) -> Any:
     if value == "always":
         return value
     try:
-        return _duration(value)
+        limit = _duration(value)
     except ValueError as error:
         raise ValueError(f"is {short_repr(value)}: write always, or a duration such as 5s") from error
+    if limit > MAX_FAN_OUT:
+        raise ValueError(f"is {short_repr(value)}: must be at most {MAX_FAN_OUT.seconds // 60}m")
+    return limit
 
 
 def _zone(name: str) -> str:

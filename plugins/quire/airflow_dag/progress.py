@@ -1,0 +1,35 @@
+"""Shows the progress of a plan task that runs all stages on the run's page in the portal."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from airflow.sdk import get_current_context
+
+from quire.pipeline import StageProgress
+
+PROGRESS = "progress"  # key of the XCom
+PUSH_INTERVAL = 0.5  # seconds; each push is a request to Airflow's API server
+COUNTED = {"extract": "partitions", "render": "files"}
+
+
+def progress_pusher() -> StageProgress:
+    """Returns a function that pushes the progress of the current task: each new stage, and its units at intervals.
+
+    The XCom contains the stage, and the number of finished units and of all units of extract and of render.
+    """
+    ti: Any = get_current_context()["ti"]
+    progress: dict[str, str | int] = {"stage": ""}
+    pushed_at = 0.0
+
+    def push(stage: str, done: int, total: int) -> None:
+        nonlocal pushed_at
+        is_new_stage, progress["stage"] = stage != progress["stage"], stage
+        if unit := COUNTED.get(stage):
+            progress.update({f"{unit}_done": done, unit: total})
+        if is_new_stage or time.monotonic() - pushed_at > PUSH_INTERVAL:
+            pushed_at = time.monotonic()
+            ti.xcom_push(PROGRESS, dict(progress))
+
+    return push
