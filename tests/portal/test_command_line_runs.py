@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -106,6 +108,16 @@ def test_run_list_keeps_a_listed_run_when_the_store_fails(portal: Portal, store:
     assert (run["run_id"], run["error"]) == (run_id, "The files of this run are unavailable: the store is away")
 
 
+@pytest.fixture
+def cooperative_threads() -> Iterator[None]:
+    """Threads switch only while they wait: gc.get_objects breaks a tuple that another thread is building."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("cooperative_threads")
 def test_command_line_runs_hold_few_manifests_in_memory(store: ObservedStore) -> None:
     ids = {publish(store, number) for number in range(100)}
     alive = list[int]()
