@@ -93,7 +93,9 @@ def notify_when_ended(
     def notify() -> None:
         ti: Any = get_current_context()["ti"]
         tasks = list(ti.get_task_breadcrumbs(ti.dag_id, ti.run_id))
-        publisher = publishing_task(tasks, ti.xcom_pull(PLAN, key=RETURN_VALUE))
+        publisher = publishing_task(tasks, None)
+        if publisher is None:
+            publisher = publishing_task(tasks, ti.xcom_pull(PLAN, key=RETURN_VALUE))
         calls = list(notifier_calls(definition, "success" if publisher else "failure"))
         missed = list(calls)
         try:
