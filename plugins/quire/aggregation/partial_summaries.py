@@ -52,7 +52,7 @@ def ensure_partials(
 
     Raises:
         QueryError: a value cannot be summed.
-        StoreRefusedError, StoreUnavailableError: the store cannot be read or written.
+        StoreRefusedError, StoreUnavailableError: the store cannot be read from or written to.
     """
     filled = [partition for partition in partitions if partition.rows]
     if not filled or not mergeable_summaries(definition):
@@ -75,7 +75,7 @@ def store_partials(
     its own objects and adopts the winner's.
 
     Raises:
-        StoreRefusedError, StoreUnavailableError: the store cannot be written.
+        StoreRefusedError, StoreUnavailableError: the store cannot be written to.
     """
     key = _record_key(definition, partition)
     partials = PartialSummaries(
@@ -132,7 +132,7 @@ def read_partials(
     Raises:
         DamagedObjectError: the rows are also damaged, or the store damages new partial summaries.
         QueryError: a value cannot be summed.
-        StoreRefusedError, StoreUnavailableError: the store cannot be read or written.
+        StoreRefusedError, StoreUnavailableError: the store cannot be read from or written to.
     """
     filled = [partition for partition in partitions if partition.rows]
     partials = ensure_partials(definition, plan, filled, store=store)

@@ -65,7 +65,7 @@ def record_publication(definition: ReportDefinition, published: PublishedRun) ->
 
 
 def partitions_of_run(partitions: Sequence[StagedPartition]) -> list[StagedPartition]:
-    """Returns the partitions whose rows the current run has read, in this attempt of the task or an earlier one."""
+    """Returns the partitions whose rows the current run has read, in this task attempt or an earlier one."""
     started = get_current_context()["dag_run"].start_date or datetime.now(UTC)
     return [part for part in partitions if not part.cache_hit or datetime.fromisoformat(part.snapshot_at) >= started]
 

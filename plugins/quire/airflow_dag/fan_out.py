@@ -77,7 +77,7 @@ class PlanTask:
     def execute(self) -> PlanOutcome:
         """Plans the run, and runs its other stages if it is small.
 
-        If the run turns out to be larger than estimated, it fans out, and keeps the partitions that are extracted.
+        If the run turns out to be larger than estimated, it fans out and keeps the partitions already extracted.
 
         Raises:
             ReportError: a stage failed.

@@ -212,7 +212,7 @@ class S3Server:
 
 
 def ensure_bucket(store: S3Store) -> None:
-    """Creates the bucket of a store unless it exists."""
+    """Creates a store's bucket if it does not already exist."""
     with translate_s3_errors(f"bucket {store.bucket}"):
         if store.bucket not in {entry["Name"] for entry in store.client.list_buckets()["Buckets"]}:
             store.client.create_bucket(Bucket=store.bucket)

@@ -26,7 +26,7 @@ SELECT name FROM unnest(%s::text[]) AS name, unnest(ARRAY['SELECT', 'INSERT', 'U
 
 
 def install_tables(definition: WebhookDefinition, *, writer_url: str, owner_url: str) -> str:
-    """Creates the tables unless they exist. Returns a line that describes the result.
+    """Creates the tables if they do not already exist. Returns a line that describes the result.
 
     Args:
         definition: the webhook.

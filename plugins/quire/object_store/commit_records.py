@@ -166,13 +166,13 @@ def _discard(store: Store, key: str, body: bytes, error: DamagedObjectError) -> 
     Retention deletes the objects that the record referenced.
     """
     if store.delete_unchanged(key, body):
-        logger.warning("%s; deleted %s, which the next run creates again", error.message, key)
+        logger.warning("%s; deleted %s, which the next run will recreate", error.message, key)
     else:
         logger.warning("%s; did not delete %s, which has since been replaced or deleted", error.message, key)
 
 
 def write_once(store: Store, key: str, record: Any) -> bool:
-    """Writes a record with its checksum unless it exists. Of several concurrent writers, exactly one gets True."""
+    """Writes a record with its checksum unless one exists. Of several concurrent writers, exactly one gets True."""
     value = to_json(record)
     return store.put_json_once(key, {**value, CHECKSUM: _checksum(value)})
 

@@ -56,7 +56,7 @@ class FolderStore(Store):
         return f"folder {self._root}"
 
     def check(self) -> None:
-        """Creates the folder unless it exists, and checks that files can be written."""
+        """Creates the folder if necessary, and checks that files can be written to it."""
         with self._translate_errors("its files"), self._locked():
             StagedFile(self._staging / "check", top=self._staging).discard()
 
@@ -131,7 +131,7 @@ class FolderStore(Store):
             upload.write(body)
 
     def put_once(self, key: str, body: bytes, *, content_type: str = BINARY) -> bool:
-        """Writes a small object unless it exists. Returns whether the stored bytes equal ``body``."""
+        """Writes a small object unless it already exists. Returns whether the stored bytes equal ``body``."""
         path = self._path(key)
         with self._translate_errors(key):
             staged = StagedFile(self._staging / key, top=self._staging)

@@ -107,7 +107,7 @@ class MemoryStore(Store):
             self._objects[key] = _Object(body=body, modified=self._clock(), content_type=content_type)
 
     def put_once(self, key: str, body: bytes, *, content_type: str = BINARY) -> bool:
-        """Writes a small object unless it exists. Returns whether the stored bytes equal ``body``."""
+        """Writes a small object unless it already exists. Returns whether the stored bytes equal ``body``."""
         with self._lock:
             if key not in self._objects:
                 self.put(key, body, content_type=content_type)

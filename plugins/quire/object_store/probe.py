@@ -143,4 +143,4 @@ def _ignores_condition(store: S3Store) -> StoreRefusedError:
 
 
 def _unsuitable(store: S3Store, defect: str) -> StoreRefusedError:
-    return StoreRefusedError(f"the object store of bucket {store.bucket} {defect}: use another object store")
+    return StoreRefusedError(f"the object store that holds bucket {store.bucket} {defect}: use another object store")

@@ -169,7 +169,7 @@ class S3Store(Store):
             self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
 
     def put_once(self, key: str, body: bytes, *, content_type: str = BINARY) -> bool:
-        """Writes a small object unless it exists. Returns whether the stored bytes equal ``body``."""
+        """Writes a small object unless it already exists. Returns whether the stored bytes equal ``body``."""
         for attempt in range(CONFLICT_ATTEMPTS):
             try:
                 with translate_s3_errors(key):

@@ -25,7 +25,7 @@ PARTS_IN_FLIGHT = 2
 
 
 class S3Upload(Upload):
-    """Uploads an object in parts while it is written; uses a single request if the object is smaller than a part.
+    """Uploads an object in parts while it is being written; uses a single request if the object is smaller than a part.
 
     Holds at most ``PARTS_IN_FLIGHT`` parts of ``PART_BYTES`` each in memory, plus the part that is being filled.
     """

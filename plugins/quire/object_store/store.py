@@ -114,7 +114,7 @@ class Store(Protocol):
 
     @abstractmethod
     def put_once(self, key: str, body: bytes, *, content_type: str = BINARY) -> bool:
-        """Writes a small object unless it exists. Returns whether the stored bytes equal ``body``.
+        """Writes a small object unless it already exists. Returns whether the stored bytes equal ``body``.
 
         If several processes concurrently write different bytes, exactly one of them gets True. A process also gets True
         if it finds its own bytes in the store, because the response to its first attempt may have been lost.

@@ -71,15 +71,15 @@ def ensure_own_manifest(manifest: Manifest, key: str) -> None:
         raise DamagedObjectError(f"{key} is the manifest of another report or run: it was copied or modified")
     for file in manifest.files:
         if not _is_below(file.key, f"reports/{report}/{run}") or not _is_file_name(file):
-            raise DamagedObjectError(f"{key} references a file of another run: it was modified")
+            raise DamagedObjectError(f"{key} references a file of another run: the object was modified")
     for part in manifest.partitions:
         if not _is_below(part.object_key, f"partitions/{report}"):
-            raise DamagedObjectError(f"{key} references rows of another report: it was modified")
+            raise DamagedObjectError(f"{key} references rows of another report: the object was modified")
     for summary in manifest.summaries:
         if not any(_is_below(summary.object_key, f"{root}/{report}") for root in SUMMARY_ROOTS):
-            raise DamagedObjectError(f"{key} references a summary of another report: it was modified")
+            raise DamagedObjectError(f"{key} references a summary of another report: the object was modified")
     if not _has_possible_values(manifest):
-        raise DamagedObjectError(f"{key} contains impossible values: it was modified")
+        raise DamagedObjectError(f"{key} contains impossible values: the object was modified")
 
 
 def _has_possible_values(manifest: Manifest) -> bool:

@@ -52,7 +52,7 @@ def render_workbooks(
     Raises:
         WorkbookError: the rows or summaries do not fit into a workbook.
         DamagedObjectError: stored rows or summaries are missing or damaged.
-        StoreRefusedError, StoreUnavailableError: the store cannot be read or written.
+        StoreRefusedError, StoreUnavailableError: the store cannot be read from or written to.
     """
     files: list[RenderedFile] = []
     with error_context(report=definition.name), _all_or_none(store) as keys:

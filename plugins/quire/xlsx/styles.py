@@ -118,7 +118,7 @@ def total_number_format(code: str, function: str) -> str:
         return "#,##0"
     if code == BOOLEAN:
         return "General"
-    return with_decimal(code) if function == "mean" else code  # the mean of integers may have a fraction
+    return with_decimal(code) if function == "mean" else code  # the mean of integers may have a fractional part
 
 
 def side_of(kind: pa.DataType) -> str:
