@@ -8,9 +8,9 @@ from typing import Any
 
 from quire.object_store.s3_store import S3Store
 from quire.partition_cache.cache import merge_partitions
+from quire.record_types.manifest import PublishedRun
+from quire.record_types.stage_records import RenderedFile, StagedRun, StagedSummary, WorkbookShard
 from quire.report.definition import ReportDefinition
-from quire.run_records.manifest import PublishedRun
-from quire.run_records.stage_records import RenderedFile, StagedRun, StagedSummary, WorkbookShard
 from quire.stages.aggregate import aggregate_summaries
 from quire.stages.extract import extract_partitions
 from quire.stages.layout import layout_run

@@ -22,11 +22,11 @@ IMPORT_ORDER = (
     "human_readable",
     "allocator_settings",
     "number_formats",
-    "value_conversion",
+    "output_values",
     "xlsx",
     "csv_and_parquet",
     "report",
-    "run_records",
+    "record_types",
     "resource_usage",
     "object_store",
     "postgres",
@@ -36,7 +36,7 @@ IMPORT_ORDER = (
     "tables_and_charts",
     "stages",
     "pipeline",
-    "notifications",
+    "notification_content",
     "airflow_api",
     "airflow_dag",
     "inbound_webhooks",
@@ -45,7 +45,7 @@ IMPORT_ORDER = (
     "dev_stack",
 )
 # The writers do not depend on reports; they import only these modules of Quire
-WRITER_IMPORTS = {"errors", "human_readable", "value_conversion", "xlsx"}
+WRITER_IMPORTS = {"errors", "human_readable", "output_values", "xlsx"}
 MAX_LOOSE_MODULES = 10
 
 Imports = Mapping[str, set[str]]

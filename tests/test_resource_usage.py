@@ -8,8 +8,8 @@ import threading
 import time
 
 import pytest
+from quire.record_types.stage_records import StagedSummary, StatementUsage
 from quire.resource_usage import StatementLog, TaskMeter, measure_task
-from quire.run_records.stage_records import StagedSummary, StatementUsage
 
 MEGABYTE = 1024 * 1024
 

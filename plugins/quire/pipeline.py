@@ -14,11 +14,8 @@ from quire.partition_cache.cache import merge_partitions
 from quire.partition_cache.damaged_objects import retry_on_damage
 from quire.partition_cache.freshness import is_reusable
 from quire.postgres import SourceSession
-from quire.report.definition import ReportDefinition
-from quire.report.request import RunRequest
-from quire.resource_usage import StageMeters
-from quire.run_records.manifest import PublishedRun
-from quire.run_records.stage_records import (
+from quire.record_types.manifest import PublishedRun
+from quire.record_types.stage_records import (
     LaidOutRun,
     PlannedRun,
     RenderedFile,
@@ -28,6 +25,9 @@ from quire.run_records.stage_records import (
     StagedSummary,
     TaskUsage,
 )
+from quire.report.definition import ReportDefinition
+from quire.report.request import RunRequest
+from quire.resource_usage import StageMeters
 from quire.runs.leases import Lease, hold_lease
 
 SIGNAL_SECONDS = 0.2  # interval at which the main thread wakes up to handle signals that other threads received

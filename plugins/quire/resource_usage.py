@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from quire.allocator_settings import release_free_memory
+from quire.record_types.stage_records import RenderedFile, StagedPartition, StagedSummary, StatementUsage, TaskUsage
 from quire.report.request import RunRequest
-from quire.run_records.stage_records import RenderedFile, StagedPartition, StagedSummary, StatementUsage, TaskUsage
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from quire.aggregation.result_columns import expression_type
 from quire.errors import DefinitionError, QueryError
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
-from quire.run_records.stage_records import SourceColumn
+from quire.record_types.stage_records import SourceColumn
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.stages.test_aggregate import summary_rows

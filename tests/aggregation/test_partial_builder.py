@@ -20,8 +20,8 @@ from quire.errors import QueryError
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import store_partitions
 from quire.postgres.arrow_types import storage_schema
+from quire.record_types.stage_records import SourceColumn
 from quire.report.definition import Summary
-from quire.run_records.stage_records import SourceColumn
 from quire.stages.plan import plan_partitions
 
 from tests.aggregation.test_partial_summaries import probed

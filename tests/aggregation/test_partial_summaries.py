@@ -14,8 +14,8 @@ import pytest
 from quire.object_store.commit_records import read_record, write_once
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report, store_partitions
+from quire.record_types.stage_records import PartialSummaries, StagedPartition, StagedSummary
 from quire.report.definition import ReportDefinition
-from quire.run_records.stage_records import PartialSummaries, StagedPartition, StagedSummary
 from quire.stages.aggregate import aggregate_summaries
 from quire.stages.plan import plan_partitions
 

@@ -16,7 +16,7 @@ from airflow.sdk.execution_time import macros
 from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAccessor, set_current_context
 from quire.airflow_dag import notifications
 from quire.airflow_dag.notifiers import notifier_calls
-from quire.notifications import Notification, RunResult, render_html, render_text, success_notification
+from quire.notification_content import Notification, RunResult, render_html, render_text, success_notification
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 

@@ -12,8 +12,8 @@ import pytest
 from quire.dev_stack.process_table import session_members
 from quire.dev_stack.stack import LocalStack
 from quire.object_store.s3_store import S3Store
-from quire.run_records.manifest import Manifest, manifest_key
-from quire.run_records.serialization import from_json
+from quire.record_types.manifest import Manifest, manifest_key
+from quire.record_types.serialization import from_json
 from quire.settings import StoreSettings
 
 from tests.airflow.portal import ask, program, wait

@@ -12,7 +12,7 @@ from quire.airflow_dag.sealing import Sealer
 from quire.airflow_dag.xcom import CACHED, DAMAGE, PLAN, RUN
 from quire.object_store.s3_store import S3Store
 from quire.postgres import SourceSession
-from quire.run_records.stage_records import PlannedRun, StagedPartition, StagedRun, StagedSummary
+from quire.record_types.stage_records import PlannedRun, StagedPartition, StagedRun, StagedSummary
 from quire.runs.manifest_store import read_manifest
 from quire.runs.verify import verify_run
 from quire.stages.layout import layout_run

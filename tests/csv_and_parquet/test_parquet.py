@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from quire.csv_and_parquet import write_parquet
 from quire.postgres.arrow_types import PG_TYPE, storage_schema
-from quire.run_records.stage_records import SourceColumn
+from quire.record_types.stage_records import SourceColumn
 
 SCHEMA = storage_schema((SourceColumn(name="n", pg_type="int4"), SourceColumn(name="s", pg_type="text")))
 

@@ -15,9 +15,9 @@ from quire.object_store.range_reader import READ_ATTEMPTS
 from quire.object_store.s3_store import S3Store
 from quire.partition_cache.row_reader import read_rows
 from quire.pipeline import run_report, store_partitions
+from quire.record_types.manifest import Manifest
+from quire.record_types.stage_records import RowSlice, StagedPartition
 from quire.report.definition import ReportDefinition
-from quire.run_records.manifest import Manifest
-from quire.run_records.stage_records import RowSlice, StagedPartition
 from quire.runs.verify import verify_run
 from quire.settings import StoreSettings
 

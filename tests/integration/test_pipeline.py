@@ -18,9 +18,9 @@ import psycopg
 import pytest
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import PipelineResult, run_report
+from quire.record_types.manifest import manifest_key
 from quire.report.catalog import find_definition
 from quire.report.definition import ReportDefinition
-from quire.run_records.manifest import manifest_key
 from quire.runs.verify import verify_run
 from quire.settings import CLONE
 

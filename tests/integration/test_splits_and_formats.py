@@ -18,7 +18,7 @@ import pytest
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal.run_contents import file_views
-from quire.run_records.stage_records import RenderedFile
+from quire.record_types.stage_records import RenderedFile
 from quire.runs.file_names import is_summary
 from quire.runs.verify import verify_run
 

@@ -16,12 +16,12 @@ from quire.object_store.commit_records import PARTITION_LIMITS, write_once
 from quire.object_store.s3_store import S3Store
 from quire.object_store.store import MAX_RECORD_BYTES
 from quire.partition_cache.cache import find_cached_partition
-from quire.run_records.manifest import manifest_key
-from quire.run_records.serialization import to_json
+from quire.record_types.manifest import manifest_key
+from quire.record_types.serialization import to_json
 from quire.runs.manifest_store import find_manifest, load_manifest
 from quire.settings import CLONE
 
-from tests.run_records.test_records import MANIFEST
+from tests.record_types.test_records import MANIFEST
 
 KEY = manifest_key(MANIFEST.report, MANIFEST.run)
 

@@ -12,7 +12,7 @@ from quire.errors import DamagedObjectError
 from quire.object_store import Upload
 from quire.object_store.s3_store import S3Store
 from quire.partition_cache.row_reader import BATCH_BYTES, BATCH_ROWS, evict_on_damage, read_rows
-from quire.run_records.stage_records import RowSlice
+from quire.record_types.stage_records import RowSlice
 
 pytestmark = pytest.mark.server
 

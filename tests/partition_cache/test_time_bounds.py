@@ -11,7 +11,7 @@ import pytest
 from quire.object_store import Upload
 from quire.object_store.s3_store import S3Store
 from quire.partition_cache.time_bounds import cut_slices, row_time_bounds
-from quire.run_records.stage_records import PartitionStatistics, RowSlice, StagedPartition
+from quire.record_types.stage_records import PartitionStatistics, RowSlice, StagedPartition
 
 ZONE = "America/New_York"
 KEY = "partitions/2013-01.parquet"

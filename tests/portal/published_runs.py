@@ -9,8 +9,8 @@ from typing import Any
 
 from quire.object_store import Store
 from quire.object_store.commit_records import write_once
-from quire.run_records.manifest import Manifest, manifest_key
-from quire.run_records.stage_records import RenderedFile, TaskUsage
+from quire.record_types.manifest import Manifest, manifest_key
+from quire.record_types.stage_records import RenderedFile, TaskUsage
 
 from tests.events import MADE_AT, ZONE
 

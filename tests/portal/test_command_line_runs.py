@@ -15,7 +15,7 @@ from quire.object_store.memory_store import MemoryStore
 from quire.object_store.s3_store import S3Store
 from quire.portal.command_line_runs import CommandLineRuns
 from quire.portal.manifest_cache import ManifestCache
-from quire.run_records.manifest import Manifest, manifest_key
+from quire.record_types.manifest import Manifest, manifest_key
 from quire.settings import StoreSettings
 
 from tests.portal.in_process import Portal

@@ -18,8 +18,8 @@ from quire.object_store.memory_store import MemoryStore
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal.archives import archive_bytes, stream_archive
-from quire.run_records.manifest import Manifest
-from quire.run_records.stage_records import RenderedFile
+from quire.record_types.manifest import Manifest
+from quire.record_types.stage_records import RenderedFile
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.portal.in_process import CLIENT, READ, Portal, mounted, open_portal, serve

@@ -14,7 +14,7 @@ from quire.object_store.commit_records import MANIFEST_LIMITS, write_once
 from quire.portal.command_line_runs import CommandLineRuns
 from quire.portal.manifest_cache import ManifestCache
 from quire.portal.run_contents import MAX_WARNINGS
-from quire.run_records.manifest import Manifest, manifest_key
+from quire.record_types.manifest import Manifest, manifest_key
 
 from tests.portal.in_process import Portal
 from tests.portal.published_runs import manifest_of_run

@@ -10,8 +10,8 @@ import pytest
 from quire.object_store.memory_store import MemoryStore
 from quire.portal import manifest_cache
 from quire.portal.manifest_cache import MAX_CACHE_BYTES, ManifestCache, estimate_memory
-from quire.run_records.manifest import Manifest, ManifestPartition, manifest_key
-from quire.run_records.serialization import to_json
+from quire.record_types.manifest import Manifest, ManifestPartition, manifest_key
+from quire.record_types.serialization import to_json
 
 from tests.fast_mode import sized
 

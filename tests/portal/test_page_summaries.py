@@ -32,10 +32,10 @@ from quire.portal.page_summaries import (
     TableBuilder,
 )
 from quire.portal.work_queue import WorkQueue
+from quire.record_types.manifest import Manifest, manifest_key
+from quire.record_types.serialization import to_json
+from quire.record_types.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition
-from quire.run_records.manifest import Manifest, manifest_key
-from quire.run_records.serialization import to_json
-from quire.run_records.stage_records import StagedSummary
 from quire.tables_and_charts import page_tables
 from quire.tables_and_charts.page_tables import SummaryTable, summary_tables
 

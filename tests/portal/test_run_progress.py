@@ -10,7 +10,7 @@ import pytest
 from quire.airflow_dag.sealing import Sealer
 from quire.date_range import DatePartition
 from quire.object_store.memory_store import MemoryStore
-from quire.run_records.stage_records import PartitionStatistics, RowSlice, StagedPartition, WorkbookShard
+from quire.record_types.stage_records import PartitionStatistics, RowSlice, StagedPartition, WorkbookShard
 
 from tests.events import events_report
 from tests.portal.in_process import open_portal

@@ -12,8 +12,8 @@ import pytest
 from quire.object_store.memory_store import MemoryStore
 from quire.pipeline import run_report
 from quire.portal.work_queue import WorkQueue
+from quire.record_types.manifest import Manifest
 from quire.report.definition import ReportDefinition
-from quire.run_records.manifest import Manifest
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.portal.in_process import Portal, open_portal

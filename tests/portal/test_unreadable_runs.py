@@ -15,7 +15,7 @@ from quire.object_store import Store
 from quire.object_store.memory_store import MemoryStore
 from quire.portal.manifest_cache import ManifestCache
 from quire.portal.unreadable_runs import UNREADABLE
-from quire.run_records.manifest import Manifest
+from quire.record_types.manifest import Manifest
 
 from tests.events import events_report
 from tests.portal.in_process import Portal, open_portal

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 from quire.portal.zip_transfers import TransferPace, Transfers
-from quire.run_records.manifest import Manifest, manifest_key
-from quire.run_records.serialization import to_json
-from quire.run_records.stage_records import RenderedFile
+from quire.record_types.manifest import Manifest, manifest_key
+from quire.record_types.serialization import to_json
+from quire.record_types.stage_records import RenderedFile
 
 from tests.events import MADE_AT, ZONE, events_report
 from tests.portal.in_process import CLIENT, Portal, mounted, open_portal_of_many, serve

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from quire.date_range import Grain
+from quire.record_types.serialization import digest
 from quire.report.definition import Notifier, Probe, ReportDefinition, RowSplit, SourceTable, default_title
-from quire.run_records.serialization import digest
 
 SUMMARY = {
     "name": "By airline",

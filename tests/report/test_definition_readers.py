@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from quire.errors import ParameterError, RangeError
+from quire.record_types.stage_records import RunPlan
 from quire.report.definition import CsvOptions, Owner, ReportDefinition, RequestLimits
 from quire.report.request import RunRequest, request_from_conf, request_from_dates
-from quire.run_records.stage_records import RunPlan
 from quire.runs.run_key import compute_run_key
 
 STRING = {"kind": {"type": "string", "default": None}}

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 from quire.errors import IntegrityError
 from quire.object_store.s3_store import S3Store
+from quire.record_types.manifest import manifest_key
 from quire.report.definition import ReportDefinition
-from quire.run_records.manifest import manifest_key
 from quire.runs.verify import verify_run
 
 from tests.integration.test_damage import flip_digit

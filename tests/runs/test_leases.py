@@ -17,8 +17,8 @@ import pytest
 from quire.errors import DamagedObjectError, ReportError, StoreUnavailableError
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
+from quire.record_types.stage_records import TaskUsage
 from quire.report.request import RunRequest
-from quire.run_records.stage_records import TaskUsage
 from quire.runs.leases import EXPIRES_AFTER, Lease, active_runs, hold_lease, lease_key, monotonic_seconds, release_lease
 from quire.settings import CLONE
 

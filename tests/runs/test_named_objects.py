@@ -13,8 +13,8 @@ from quire.errors import IntegrityError
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.postgres.tracking.installation import track
+from quire.record_types.manifest import Manifest, manifest_key
 from quire.report.definition import ReportDefinition
-from quire.run_records.manifest import Manifest, manifest_key
 from quire.runs.verify import verify_run
 
 from tests.events import request_of, session_of

@@ -15,15 +15,15 @@ from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal.command_line_runs import CommandLineRuns
 from quire.portal.manifest_cache import ManifestCache
+from quire.record_types.manifest import Manifest, manifest_key
+from quire.record_types.stage_records import StagedPartition
 from quire.report.definition import ReportDefinition
-from quire.run_records.manifest import Manifest, manifest_key
-from quire.run_records.stage_records import StagedPartition
 from quire.runs.manifest_store import find_manifest, read_manifest
 from quire.runs.verify import verify_run
 
 from tests.events import DEFINITION, SQL, events_report, fill_events, request_of, session_of, write_report
 from tests.integration.test_damage import keys, summaries
-from tests.run_records.test_records import MANIFEST
+from tests.record_types.test_records import MANIFEST
 
 pytestmark = pytest.mark.server
 

@@ -14,9 +14,9 @@ from quire.errors import IntegrityError
 from quire.object_store import StoredObject
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report, store_partitions
+from quire.record_types.manifest import Manifest
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
-from quire.run_records.manifest import Manifest
 from quire.runs.leases import Lease, lease_key
 from quire.runs.retention import CollectionResult, collect_garbage
 from quire.runs.verify import verify_run

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from quire.errors import ParameterError
 from quire.object_store.s3_store import S3Store
-from quire.run_records.manifest import Manifest, ManifestPartition, manifest_key
-from quire.run_records.serialization import to_json
-from quire.run_records.stage_records import RenderedFile
+from quire.record_types.manifest import Manifest, ManifestPartition, manifest_key
+from quire.record_types.serialization import to_json
+from quire.record_types.stage_records import RenderedFile
 from quire.runs.verify import READ_BYTES, verify_run
 
 pytestmark = pytest.mark.server

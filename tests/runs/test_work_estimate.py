@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.run_records.stage_records import QueryEstimate, SourceColumn
+from quire.record_types.stage_records import QueryEstimate, SourceColumn
 from quire.runs.work_estimate import extract_seconds, output_seconds, scale_estimate
 
 from tests.events import events_report

@@ -15,8 +15,8 @@ import pytest
 from quire.aggregation.measures import summarize
 from quire.errors import QueryError
 from quire.object_store.s3_store import S3Store
+from quire.record_types.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
-from quire.run_records.stage_records import RunPlan, StagedPartition
 from quire.stages.aggregate import aggregate_summaries
 from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions

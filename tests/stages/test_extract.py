@@ -18,8 +18,8 @@ from quire.date_range import DatePartition
 from quire.dev_stack.postgres_server import PostgresServer
 from quire.errors import IntegrityError, MisplacedRowsError, QueryError, StoreRefusedError
 from quire.object_store.s3_store import S3Store
+from quire.record_types.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
-from quire.run_records.stage_records import RunPlan, StagedPartition
 from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from quire.object_store.commit_records import write_once
 from quire.object_store.s3_store import S3Store
+from quire.record_types.manifest import Manifest, manifest_key
+from quire.record_types.stage_records import LaidOutRun, RunPlan, SourceColumn, StagedPartition, WorkbookShard
 from quire.report.definition import ReportDefinition
-from quire.run_records.manifest import Manifest, manifest_key
-from quire.run_records.stage_records import LaidOutRun, RunPlan, SourceColumn, StagedPartition, WorkbookShard
 from quire.runs import run_key
 from quire.stages.layout import layout_run
 

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from quire.errors import DefinitionError
 from quire.object_store.s3_store import S3Store
-from quire.run_records.serialization import from_json, to_json
-from quire.run_records.stage_records import PlannedRun
+from quire.record_types.serialization import from_json, to_json
+from quire.record_types.stage_records import PlannedRun
 from quire.settings import StoreSettings
 from quire.stages.plan import plan_partitions
 

@@ -10,10 +10,10 @@ import pytest
 from quire.errors import DamagedObjectError, IntegrityError, StoreUnavailableError
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
+from quire.record_types.manifest import manifest_key
+from quire.record_types.stage_records import StatementUsage
 from quire.report.definition import ReportDefinition
 from quire.resource_usage import TaskMeter
-from quire.run_records.manifest import manifest_key
-from quire.run_records.stage_records import StatementUsage
 from quire.runs.manifest_store import read_manifest
 from quire.runs.verify import verify_run
 

@@ -18,8 +18,8 @@ from quire.object_store.s3_store import S3Store
 from quire.object_store.s3_upload import S3Upload
 from quire.object_store.store import BINARY
 from quire.postgres.arrow_types import storage_schema
+from quire.record_types.stage_records import LaidOutRun, RunPlan, SourceColumn, StagedPartition, WorkbookShard
 from quire.report.definition import ReportDefinition
-from quire.run_records.stage_records import LaidOutRun, RunPlan, SourceColumn, StagedPartition, WorkbookShard
 from quire.stages.layout import layout_run
 from quire.stages.render import render_workbooks
 

@@ -10,7 +10,7 @@ import pytest
 from quire.csv_and_parquet.row_groups import write_row_groups
 from quire.object_store.s3_store import S3Store
 from quire.postgres.arrow_types import storage_schema
-from quire.run_records.stage_records import RunPlan, SourceColumn, StagedPartition
+from quire.record_types.stage_records import RunPlan, SourceColumn, StagedPartition
 from quire.stages.layout import layout_run
 from quire.stages.render import render_workbooks
 from quire.tables_and_charts.about_sheet import about_sheet

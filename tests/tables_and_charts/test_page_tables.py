@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from quire.notifications.headline_totals import summary_totals
+from quire.notification_content.headline_totals import summary_totals
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.report.definition import ReportDefinition

@@ -15,7 +15,7 @@ import pyarrow as pa
 import xlsxwriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quire.value_conversion.unrepresentable_dates import date_text, timestamp_text
+from quire.output_values.unrepresentable_dates import date_text, timestamp_text
 from quire.xlsx.detail_sheets import Limits
 from quire.xlsx.model import SheetColumn
 from quire.xlsx.xml_text import cut_text

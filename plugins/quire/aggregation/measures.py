@@ -17,10 +17,10 @@ import polars as pl
 from quire.aggregation.measure_expression import parse_expression
 from quire.aggregation.result_columns import numeric_casts, polars_schema
 from quire.date_range import Grain
+from quire.output_values.date_columns import period_starts
 from quire.postgres.arrow_types import storage_schema
+from quire.record_types.stage_records import SourceColumn
 from quire.report.definition import Measure, Summary
-from quire.run_records.stage_records import SourceColumn
-from quire.value_conversion.date_columns import period_starts
 
 WIDEST_INTEGER = pl.Decimal(38, 0)  # can hold the sum of 10^19 bigints; Arrow has no integer type wider than bigint
 

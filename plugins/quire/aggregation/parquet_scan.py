@@ -14,7 +14,7 @@ from quire.errors import QueryError, first_line
 from quire.object_store import Store
 from quire.partition_cache.row_reader import evict_on_damage, open_rows
 from quire.postgres.arrow_types import storage_schema
-from quire.run_records.stage_records import SourceColumn, StagedPartition
+from quire.record_types.stage_records import SourceColumn, StagedPartition
 
 
 def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartition], store: Store) -> pl.LazyFrame:

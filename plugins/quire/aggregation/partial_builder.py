@@ -10,8 +10,8 @@ import pyarrow as pa
 from quire.aggregation.measures import input_columns, merge_groups, partial_groups
 from quire.aggregation.parquet_scan import collect_all
 from quire.errors import QueryError
+from quire.record_types.stage_records import SourceColumn
 from quire.report.definition import Summary
-from quire.run_records.stage_records import SourceColumn
 
 MIN_MERGED_ROWS = 131_072  # merging fewer rows would cost more than it saves
 

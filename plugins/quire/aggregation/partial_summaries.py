@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from quire.errors import DamagedObjectError
 from quire.object_store import Store
 from quire.object_store.commit_records import commit_once, find_record, folder_of, map_concurrently
+from quire.record_types.serialization import digest
+from quire.record_types.stage_records import PartialSummaries, RunPlan, StagedPartition, StagedSummary
 from quire.report.definition import ReportDefinition, Summary
-from quire.run_records.serialization import digest
-from quire.run_records.stage_records import PartialSummaries, RunPlan, StagedPartition, StagedSummary
 
 if TYPE_CHECKING:
     import polars as pl

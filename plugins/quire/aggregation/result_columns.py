@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from quire.aggregation.measure_expression import not_an_expression, parse_expression
 from quire.errors import DefinitionError
+from quire.record_types.stage_records import SourceColumn
 from quire.report.definition import Probe, ReportDefinition
 from quire.report.definition.name_checks import find_duplicates, suggestion
-from quire.run_records.stage_records import SourceColumn
 
 if TYPE_CHECKING:
     import polars as pl

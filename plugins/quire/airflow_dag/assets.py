@@ -9,10 +9,10 @@ from typing import Any
 from airflow.sdk import Asset, get_current_context
 
 from quire.partition_cache.freshness import detects_changes, is_reusable
+from quire.record_types.manifest import PublishedRun
+from quire.record_types.stage_records import StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
-from quire.run_records.manifest import PublishedRun
-from quire.run_records.stage_records import StagedPartition
 
 
 def report_asset(definition: ReportDefinition) -> Asset:

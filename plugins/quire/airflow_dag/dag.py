@@ -26,10 +26,10 @@ from quire.airflow_dag.tasks import (
 )
 from quire.airflow_dag.xcom import CACHED, DAMAGE, PLAN, RUN, STORE_SUFFIX, USAGE, release_lease_of
 from quire.errors import DefinitionError, TerminalError, TransientError, unexpected_error
+from quire.record_types.serialization import digest
 from quire.report.catalog import Catalog, load_catalog
 from quire.report.definition import ReportDefinition
 from quire.report.definition.field_types import REPORT_NAME
-from quire.run_records.serialization import digest
 from quire.runs.workbook_shards import combines_rows_and_summaries
 from quire.settings import include_folder
 

@@ -20,12 +20,12 @@ from quire.partition_cache.cache import merge_partitions
 from quire.partition_cache.damaged_objects import retry_on_damage
 from quire.pipeline import StageProgress, extract_groups, ignore_progress, publish_partitions
 from quire.postgres import SourceSession
+from quire.record_types.manifest import PublishedRun
+from quire.record_types.stage_records import LaidOutRun, PlannedRun, QueryEstimate, TaskUsage, WorkbookShard
 from quire.report.definition import ReportDefinition, StageName
 from quire.report.definition.field_types import parse_fan_out
 from quire.report.request import RunRequest
 from quire.resource_usage import StageMeters
-from quire.run_records.manifest import PublishedRun
-from quire.run_records.stage_records import LaidOutRun, PlannedRun, QueryEstimate, TaskUsage, WorkbookShard
 from quire.runs.task_groups import MIN_SECONDS, merge_groups, task_groups
 from quire.runs.work_estimate import extract_seconds, output_seconds, render_seconds, scale_estimate
 from quire.settings import fan_out_setting

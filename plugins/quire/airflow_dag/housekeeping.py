@@ -8,7 +8,7 @@ from typing import Any
 from quire.airflow_dag.connections import open_store, owner_address
 from quire.airflow_dag.placement import pod_of
 from quire.airflow_dag.task_decorator import own_task
-from quire.run_records.serialization import to_json
+from quire.record_types.serialization import to_json
 from quire.settings import include_folder
 
 

@@ -36,7 +36,7 @@ from quire.airflow_dag.xcom import (
     valid_request,
 )
 from quire.errors import ReportError, first_line
-from quire.notifications import (
+from quire.notification_content import (
     FailedTask,
     Notification,
     escape_slack,
@@ -176,7 +176,7 @@ def success_of_run(definition: ReportDefinition, publisher: str) -> Notification
 
 
 def _totals(definition: ReportDefinition, run_key: str, *, store: Store) -> tuple[tuple[str, str], ...]:
-    from quire.notifications.headline_totals import summary_totals
+    from quire.notification_content.headline_totals import summary_totals
 
     try:
         return summary_totals(definition, read_manifest(store, definition.name, run_key), store=store)

@@ -9,9 +9,9 @@ from quire.errors import DamagedObjectError
 from quire.object_store import Store
 from quire.pipeline import run_report
 from quire.postgres import SourceSession
+from quire.record_types.manifest import PublishedRun
+from quire.record_types.stage_records import RenderedFile, StagedRun, StagedSummary, TaskUsage
 from quire.report.definition import ReportDefinition
-from quire.run_records.manifest import PublishedRun
-from quire.run_records.stage_records import RenderedFile, StagedRun, StagedSummary, TaskUsage
 from quire.stages.publish import delete_unlisted, publish_run
 
 logger = logging.getLogger(__name__)

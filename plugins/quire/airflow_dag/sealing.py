@@ -21,8 +21,8 @@ from pydantic import Field
 from quire.errors import DefinitionError, IntegrityError
 from quire.object_store import Store
 from quire.object_store.commit_records import COMMIT_ATTEMPTS, find_record, write_once
+from quire.record_types.serialization import digest, from_json, to_json
 from quire.report.definition import ReportDefinition
-from quire.run_records.serialization import digest, from_json, to_json
 
 SEALING_KEY = "keys/xcom.json"  # the object that contains the key
 FIELDS = ("definition", "chain", "nonce", "record")  # fields of a sealed record besides its seal

@@ -23,10 +23,10 @@ from quire.airflow_dag.progress import progress_pusher
 from quire.airflow_dag.skipped_stages import ensure_not_skipped, skip_stages
 from quire.airflow_dag.task_decorator import own_task
 from quire.airflow_dag.xcom import PUBLISH, RETURN_VALUE, Handover, current_request
-from quire.notifications import RunResult
+from quire.notification_content import RunResult
+from quire.record_types.serialization import from_json
+from quire.record_types.stage_records import RenderedFile, StagedSummary
 from quire.report.definition import ReportDefinition, StageName
-from quire.run_records.serialization import from_json
-from quire.run_records.stage_records import RenderedFile, StagedSummary
 
 OTHER_STAGES: tuple[StageName, ...] = ("extract", "layout", "aggregate", "render", "publish")  # all but plan
 EXTRACT_TIMEOUTS = 8  # multiplied by source.timeout; sufficient for a task with many small partitions

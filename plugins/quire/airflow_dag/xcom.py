@@ -16,12 +16,10 @@ from airflow.sdk import Context, get_current_context
 from quire.airflow_dag.sealing import SEAL, Record, Sealer, changed_xcom
 from quire.date_range import DatePartition
 from quire.errors import DamagedObjectError, ReportError
-from quire.notifications import RunResult
+from quire.notification_content import RunResult
 from quire.object_store import Store
 from quire.partition_cache.cache import merge_partitions
-from quire.report.definition import ReportDefinition, StageName
-from quire.report.request import RunRequest, request_from_conf
-from quire.run_records.stage_records import (
+from quire.record_types.stage_records import (
     LaidOutRun,
     PlannedRun,
     RenderedFile,
@@ -32,6 +30,8 @@ from quire.run_records.stage_records import (
     TaskUsage,
     WorkbookShard,
 )
+from quire.report.definition import ReportDefinition, StageName
+from quire.report.request import RunRequest, request_from_conf
 
 if TYPE_CHECKING:
     from quire.resource_usage import StatementLog, TaskMeter

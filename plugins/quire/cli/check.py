@@ -17,9 +17,9 @@ from quire.postgres.partition_query import bound_query, query_columns
 from quire.postgres.query_hints import query_advice
 from quire.postgres.search_path import search_path_advice
 from quire.postgres.tracking.coverage import unlisted_tables
+from quire.record_types.stage_records import SourceColumn
 from quire.report.definition import Parameter, ReportDefinition
 from quire.report.request import RunRequest
-from quire.run_records.stage_records import SourceColumn
 from quire.settings import has_mail_connection, mail_variable
 
 SAMPLES = {"string": "", "integer": 0, "number": 0.0, "boolean": False, "date": "2000-01-01"}

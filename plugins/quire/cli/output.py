@@ -12,9 +12,9 @@ from quire.date_range import zone
 from quire.human_readable import format_count, format_duration, format_period, format_size
 from quire.object_store import Store
 from quire.pipeline import PipelineResult
+from quire.record_types.manifest import Manifest
+from quire.record_types.serialization import to_json
 from quire.report.definition import ReportDefinition
-from quire.run_records.manifest import Manifest
-from quire.run_records.serialization import to_json
 from quire.runs.file_names import is_summary
 
 

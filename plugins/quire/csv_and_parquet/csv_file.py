@@ -8,7 +8,7 @@ from itertools import chain
 import polars as pl
 import pyarrow as pa
 
-from quire.value_conversion.postgresql_text import column_text
+from quire.output_values.postgresql_text import column_text
 from quire.xlsx.model import SheetColumn, Sink
 from quire.xlsx.xml_text import QUOTED
 

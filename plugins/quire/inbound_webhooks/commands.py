@@ -22,7 +22,7 @@ app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Receive row
 def install_webhooks(
     webhook: Webhook = None,
     by: Annotated[
-        str | None, typer.Option("--by", help="Connection for a role that can create tables. Default: the webhook's connection.")
+        str | None, typer.Option("--by", help="Connection for a role that can create tables. Default: the webhook's.")
     ] = None,
 ) -> None:
     """Create the tables that record deliveries in the database that a webhook writes to."""

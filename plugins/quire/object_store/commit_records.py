@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from quire.errors import DamagedObjectError, IntegrityError, first_line
 from quire.object_store import Store
 from quire.object_store.store import MAX_RECORD_BYTES
-from quire.run_records.serialization import field_names, from_json, to_json
+from quire.record_types.serialization import field_names, from_json, to_json
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import Store
 from quire.object_store.block_checksums import ensure_checksums
 from quire.object_store.commit_records import find_record, folder_of, map_concurrently
+from quire.record_types.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
-from quire.run_records.stage_records import RunPlan, StagedPartition
 
 
 def partition_folder(report: str, source_digest: str, key: str, token: str) -> str:

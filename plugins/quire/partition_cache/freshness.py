@@ -13,10 +13,10 @@ from quire.postgres import SourceTransaction
 from quire.postgres.arrow_types import quote_identifier
 from quire.postgres.partition_query import bound_query
 from quire.postgres.tracking.tokens import ensure_tables_not_rewritten, tracked_tokens
+from quire.record_types.serialization import digest
+from quire.record_types.stage_records import SourceColumn, StagedPartition
 from quire.report.definition import Probe, ReportDefinition
 from quire.report.request import RunRequest
-from quire.run_records.serialization import digest
-from quire.run_records.stage_records import SourceColumn, StagedPartition
 
 MICROSECONDS = 1_000_000
 MIN_TOKENS_AT_ONCE = 8  # a query of the change log takes about as long for 8 partitions as for 1

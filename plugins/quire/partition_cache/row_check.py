@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from quire.date_range import DatePartition
 from quire.errors import MisplacedRowsError
-from quire.run_records.stage_records import PartitionStatistics
+from quire.record_types.stage_records import PartitionStatistics
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from quire.errors import DamagedObjectError, first_line
 from quire.object_store import Store
 from quire.partition_cache.cache import evict_damaged_rows
-from quire.run_records.stage_records import RowSlice, StagedPartition
+from quire.record_types.stage_records import RowSlice, StagedPartition
 
 BATCH_ROWS = 8_192
 BATCH_BYTES = 4 * 1024 * 1024

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quire.postgres import SourceTransaction
+from quire.record_types.serialization import digest
+from quire.record_types.stage_records import SourceColumn
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
-from quire.run_records.serialization import digest
-from quire.run_records.stage_records import SourceColumn
 
 EXTRACTOR = 2  # increment to invalidate all cached partitions when the stored form of rows changes
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from quire.date_range import zone
 from quire.object_store import Store
 from quire.partition_cache.row_reader import read_rows
-from quire.run_records.stage_records import RowSlice, StagedPartition
+from quire.record_types.stage_records import RowSlice, StagedPartition
 
 
 def cut_slices(slices: Sequence[RowSlice], *, skipped: int, rows: int) -> tuple[RowSlice, ...]:

@@ -19,7 +19,7 @@ from stream_zip import ZIP_64, stream_zip
 
 from quire.errors import IntegrityError
 from quire.object_store import Store
-from quire.run_records.stage_records import RenderedFile
+from quire.record_types.stage_records import RenderedFile
 
 BLOCK_BYTES = 0xFFFF  # maximum size of an uncompressed block
 BLOCK_HEADER = struct.Struct("<BHH")

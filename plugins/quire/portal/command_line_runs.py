@@ -16,7 +16,7 @@ from cachetools import LRUCache, TTLCache, cachedmethod
 from quire.errors import IntegrityError, StoreRefusedError
 from quire.object_store import Store
 from quire.object_store.commit_records import MANIFEST_LIMITS, RecordLimits, map_concurrently
-from quire.run_records.manifest import RUN_KEY, Manifest, manifest_key
+from quire.record_types.manifest import RUN_KEY, Manifest, manifest_key
 from quire.runs.manifest_store import load_manifest
 
 logger = logging.getLogger(__name__)

@@ -23,11 +23,11 @@ from quire.portal.request_checks import request_run, validate_request
 from quire.portal.resources import PortalResources
 from quire.portal.zip_transfers import Transfer, TransferSlot
 from quire.portal_urls import run_path
+from quire.record_types.manifest import RUN_KEY, Manifest
+from quire.record_types.stage_records import RenderedFile
 from quire.report.catalog import find_definition
 from quire.report.definition.delivery import Delivery
 from quire.report.definition.workbook import FILE_FORMATS
-from quire.run_records.manifest import RUN_KEY, Manifest
-from quire.run_records.stage_records import RenderedFile
 from quire.runs.file_names import is_summary, range_name
 from quire.settings import include_folder
 

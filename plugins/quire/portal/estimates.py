@@ -17,7 +17,7 @@ from quire.portal.work_queue import Deadline, WorkUnavailableError
 from quire.postgres import SourceSession, open_transaction
 from quire.postgres.keepalive import with_defaults
 from quire.postgres.partition_query import estimate_query, query_columns
-from quire.run_records.stage_records import PlannedRun, QueryEstimate, SourceColumn
+from quire.record_types.stage_records import PlannedRun, QueryEstimate, SourceColumn
 from quire.stages.plan import estimate_uncached, plan_partitions
 
 MAX_PARTITIONS = 500  # maximum number of lookups in the store; for more partitions, only the planner is used

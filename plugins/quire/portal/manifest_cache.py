@@ -11,7 +11,7 @@ from cachetools import TTLCache, cachedmethod
 
 from quire.object_store import Store
 from quire.object_store.commit_records import MANIFEST_LIMITS, RecordLimits
-from quire.run_records.manifest import Manifest
+from quire.record_types.manifest import Manifest
 from quire.runs.manifest_store import read_manifest
 
 MAX_CACHE_BYTES = 64 * 1024 * 1024  # per process; a manifest of 20,000 partitions takes about 25 MB

@@ -23,9 +23,9 @@ from quire.portal.access import ReportAccess
 from quire.portal.deadline_store import limit_store
 from quire.portal.manifest_cache import estimate_memory
 from quire.portal.work_queue import Deadline, WorkQueue, WorkUnavailableError
+from quire.record_types.manifest import Manifest
+from quire.record_types.serialization import digest
 from quire.report.definition import ReportDefinition
-from quire.run_records.manifest import Manifest
-from quire.run_records.serialization import digest
 from quire.tables_and_charts.page_tables import SummaryTable, summary_tables
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from quire.portal.run_requests import ReportRequest, find_or_start_run, parse_re
 from quire.portal.unchanged_runs import find_unchanged_run
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline
-from quire.run_records.manifest import Manifest
+from quire.record_types.manifest import Manifest
 
 
 async def validate_request(access: ReportAccess, resources: PortalResources, **fields: Any) -> ReportRequest:

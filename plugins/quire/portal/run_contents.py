@@ -8,8 +8,8 @@ from typing import Any
 from quire.human_readable import format_count, truncate
 from quire.portal.views import FileView, StageView
 from quire.portal_urls import archive_path, file_path
-from quire.run_records.manifest import Manifest
-from quire.run_records.stage_records import TaskUsage
+from quire.record_types.manifest import Manifest
+from quire.record_types.stage_records import TaskUsage
 from quire.runs.file_names import is_summary
 
 MAX_WARNINGS = 100  # per run

@@ -20,7 +20,7 @@ from quire.portal.error_messages import MAX_MESSAGE_LENGTH
 from quire.portal.run_progress import load_failure, load_progress
 from quire.portal.run_requests import OVER
 from quire.portal.views import ProgressView, RunState
-from quire.run_records.manifest import RUN_KEY
+from quire.record_types.manifest import RUN_KEY
 
 logger = logging.getLogger(__name__)
 

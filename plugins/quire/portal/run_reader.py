@@ -17,7 +17,7 @@ from quire.portal.run_source import RunSource
 from quire.portal.runs import RunList, list_runs, show_run
 from quire.portal.views import RunDetails
 from quire.portal.work_queue import InThread
-from quire.run_records.manifest import Manifest
+from quire.record_types.manifest import Manifest
 
 CLIENT_DISCONNECTED = 499  # nobody reads this response, because the client has disconnected
 

@@ -16,11 +16,11 @@ from quire.airflow_dag.xcom import PUBLISH
 from quire.date_range import Grain, complete_window, zone
 from quire.errors import ParameterError
 from quire.portal.views import PresetView
+from quire.record_types.serialization import digest
 from quire.report.definition import ReportDefinition
 from quire.report.definition.limits import RequestLimits
 from quire.report.definition.workbook import FILE_FORMATS
 from quire.report.request import RunRequest, ensure_within_limits, request_from_conf, request_from_dates
-from quire.run_records.serialization import digest
 from quire.settings import max_active_runs
 
 ACTIVE = {"queued", "running"}  # among Airflow's run states

@@ -9,7 +9,7 @@ from quire.portal.command_line_runs import CommandLineRun, CommandLineRuns
 from quire.portal.manifest_cache import ManifestCache
 from quire.portal.run_outcomes import RunOutcomes
 from quire.portal.work_queue import InThread
-from quire.run_records.manifest import Manifest
+from quire.record_types.manifest import Manifest
 
 MAX_MANIFESTS = 4  # concurrent reads per list
 

@@ -24,9 +24,9 @@ from quire.portal.unreadable_runs import unreadable_view
 from quire.portal.views import RunDetails, RunView
 from quire.portal.work_queue import WorkUnavailableError
 from quire.portal_urls import run_path
+from quire.record_types.manifest import Manifest
 from quire.report.definition import ReportDefinition
 from quire.report.definition.workbook import FILE_FORMATS
-from quire.run_records.manifest import Manifest
 from quire.runs.file_names import is_summary
 
 logger = logging.getLogger(__name__)

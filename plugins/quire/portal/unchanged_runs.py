@@ -20,7 +20,7 @@ from quire.portal.resources import PortalResources
 from quire.portal.run_requests import ReportRequest
 from quire.portal.work_queue import Deadline
 from quire.postgres import SourceSession
-from quire.run_records.manifest import Manifest
+from quire.record_types.manifest import Manifest
 from quire.runs.manifest_store import find_manifest
 from quire.runs.run_key import compute_run_key
 from quire.stages.plan import plan_partitions

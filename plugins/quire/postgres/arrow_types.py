@@ -11,7 +11,7 @@ import re
 
 import pyarrow as pa
 
-from quire.run_records.stage_records import SourceColumn
+from quire.record_types.stage_records import SourceColumn
 
 PG_TYPE = b"quire.pg_type"
 _NUMERIC = re.compile(r"numeric\((\d{1,4}),(-?\d{1,4})\)")

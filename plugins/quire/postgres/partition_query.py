@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from quire.date_range import DatePartition
 from quire.errors import DefinitionError, QueryError, StatementError
+from quire.record_types.stage_records import QueryEstimate, SourceColumn
 from quire.report import sql_template
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 from quire.report.sql_template import Statement
-from quire.run_records.stage_records import QueryEstimate, SourceColumn
 
 if TYPE_CHECKING:
     from quire.postgres import SourceTransaction

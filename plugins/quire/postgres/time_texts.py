@@ -11,7 +11,7 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from quire.value_conversion.unrepresentable_dates import (
+from quire.output_values.unrepresentable_dates import (
     DAY_MICROSECONDS,
     DAYS_BOUNDS,
     MICROSECONDS_BOUNDS,

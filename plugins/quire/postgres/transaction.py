@@ -26,10 +26,10 @@ from quire.postgres.error_translation import format_place, translate_driver_erro
 from quire.postgres.keepalive import CLIENT, with_defaults
 from quire.postgres.reader_thread import Emit, Item, SilenceError, read_in_thread
 from quire.postgres.session_settings import MAX_NAME_LENGTH, SAFE_SEARCH_PATH, local_settings, reading_statements
+from quire.record_types.stage_records import SourceColumn
 from quire.report.sql_literal import CLIENT_ENCODING, literal
 from quire.report.sql_template import Statement, normalize
 from quire.resource_usage import StatementLog
-from quire.run_records.stage_records import SourceColumn
 
 UNKNOWN_TYPE = ("unknown", False)  # stands in for a type that was created after the snapshot
 REPORTS_PATH = "DEFAULT"  # the connection's own search_path

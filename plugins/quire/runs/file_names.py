@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from quire.record_types.stage_records import RenderedFile, StagedPartition
 from quire.report.request import RunRequest
-from quire.run_records.stage_records import RenderedFile, StagedPartition
 
 LEGACY_SUMMARY_FILE = "summary.xlsx"  # in old runs, whose file names do not include the report and the date range
 

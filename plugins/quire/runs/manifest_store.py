@@ -10,8 +10,8 @@ from typing import Any
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import Store
 from quire.object_store.commit_records import MANIFEST_LIMITS, RecordLimits, find_record, read_record
-from quire.run_records.manifest import Manifest, manifest_key
-from quire.run_records.stage_records import RenderedFile
+from quire.record_types.manifest import Manifest, manifest_key
+from quire.record_types.stage_records import RenderedFile
 
 MAX_NUMBER = 2**53  # far more rows, bytes or seconds than a real run has
 MAX_PARAMETER_LENGTH = 100_000  # characters

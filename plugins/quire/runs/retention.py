@@ -19,9 +19,9 @@ from quire.object_store import Store, StoredObject
 from quire.object_store.commit_records import Record, find_record, folder_of
 from quire.object_store.probe import PROBES
 from quire.partition_cache.cache import ensure_own_folder
+from quire.record_types.manifest import manifest_key
+from quire.record_types.stage_records import PartialSummaries, StagedPartition
 from quire.report.definition import ReportDefinition
-from quire.run_records.manifest import manifest_key
-from quire.run_records.stage_records import PartialSummaries, StagedPartition
 from quire.runs.leases import LEASES, ActiveRun, active_runs
 from quire.runs.manifest_store import load_manifest
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quire.object_store import Store
+from quire.record_types.serialization import digest
+from quire.record_types.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
-from quire.run_records.serialization import digest
-from quire.run_records.stage_records import RunPlan, StagedPartition
 from quire.runs.manifest_store import find_manifest
 
 RENDERER = 7  # increment this number if a code change makes the same rows produce different files

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from quire.errors import IntegrityError, ParameterError
 from quire.object_store import Store
-from quire.run_records.manifest import Manifest, ManifestPartition
-from quire.run_records.stage_records import StagedSummary
+from quire.record_types.manifest import Manifest, ManifestPartition
+from quire.record_types.stage_records import StagedSummary
 from quire.runs.file_names import is_summary
 from quire.runs.manifest_store import load_manifest
 

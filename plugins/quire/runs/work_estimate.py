@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from quire.record_types.stage_records import QueryEstimate, SourceColumn
 from quire.report.definition import ReportDefinition
-from quire.run_records.stage_records import QueryEstimate, SourceColumn
 
 # Measured on two idle cores with the flights of 2013 (22 columns), which take 3.3 s to extract, summarize and render.
 EXTRACT_SECONDS_PER_CELL = 0.12e-6

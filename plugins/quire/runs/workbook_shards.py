@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from quire.record_types.stage_records import RowSlice, RunPlan, StagedPartition, WorkbookShard
 from quire.report.definition import ReportDefinition, RowSplit
-from quire.run_records.stage_records import RowSlice, RunPlan, StagedPartition, WorkbookShard
 from quire.runs.file_names import partition_name, run_range_name
 
 

@@ -14,8 +14,8 @@ from quire.aggregation.partial_summaries import mergeable_summaries, put_frame, 
 from quire.errors import error_context
 from quire.object_store import Store
 from quire.partition_cache.freshness import is_reusable
+from quire.record_types.stage_records import RunPlan, StagedPartition, StagedSummary
 from quire.report.definition import ReportDefinition, Summary
-from quire.run_records.stage_records import RunPlan, StagedPartition, StagedSummary
 
 logger = logging.getLogger(__name__)
 

@@ -28,8 +28,8 @@ from quire.partition_cache.source_digest import read_source_digest
 from quire.postgres import SourceSession, SourceTransaction, open_transaction
 from quire.postgres.arrow_types import storage_schema
 from quire.postgres.partition_query import bound_query
+from quire.record_types.stage_records import RunPlan, SourceColumn, StagedPartition
 from quire.report.definition import ReportDefinition
-from quire.run_records.stage_records import RunPlan, SourceColumn, StagedPartition
 
 if TYPE_CHECKING:
     from quire.aggregation.partial_builder import PartialSummaryBuilder

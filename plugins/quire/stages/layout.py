@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from quire.errors import error_context
 from quire.object_store import Store
+from quire.record_types.stage_records import LaidOutRun, RunLayout, RunPlan, StagedPartition, StagedRun, WorkbookShard
 from quire.report.definition import ReportDefinition
-from quire.run_records.stage_records import LaidOutRun, RunLayout, RunPlan, StagedPartition, StagedRun, WorkbookShard
 from quire.runs.run_key import compute_run_key, is_run_published
 from quire.runs.task_groups import task_groups
 from quire.runs.workbook_shards import combines_rows_and_summaries, workbook_shards

@@ -15,9 +15,9 @@ from quire.partition_cache.freshness import ensure_tables_tracked, freshness_tok
 from quire.partition_cache.source_digest import read_source_digest
 from quire.postgres import SourceSession, open_transaction
 from quire.postgres.partition_query import estimate_query, query_columns
+from quire.record_types.stage_records import PlannedRun, QueryEstimate, RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
-from quire.run_records.stage_records import PlannedRun, QueryEstimate, RunPlan, StagedPartition
 from quire.runs.task_groups import task_groups
 from quire.runs.work_estimate import scale_estimate
 

@@ -15,9 +15,9 @@ from quire.object_store.commit_records import COMMIT_ATTEMPTS, map_concurrently,
 from quire.partition_cache.cache import evict_damaged_rows
 from quire.partition_cache.freshness import changed_partitions, detects_changes
 from quire.postgres import SourceSession, open_transaction
+from quire.record_types.manifest import Manifest, ManifestPartition, PublishedRun, manifest_key
+from quire.record_types.stage_records import RenderedFile, StagedRun, StagedSummary, TaskUsage
 from quire.report.definition import ReportDefinition
-from quire.run_records.manifest import Manifest, ManifestPartition, PublishedRun, manifest_key
-from quire.run_records.stage_records import RenderedFile, StagedRun, StagedSummary, TaskUsage
 from quire.runs.file_names import summary_file_name
 from quire.runs.manifest_store import find_manifest
 from quire.tables_and_charts.about_sheet import about_sheet

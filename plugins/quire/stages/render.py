@@ -17,9 +17,9 @@ from quire.object_store import CONTENT_TYPES, Store, Upload
 from quire.partition_cache.row_reader import read_rows
 from quire.partition_cache.time_bounds import cut_slices, row_time_bounds
 from quire.postgres.arrow_types import storage_schema
+from quire.record_types.stage_records import RenderedFile, StagedRun, StagedSummary, WorkbookShard
 from quire.report.definition import ReportDefinition, RowSplit
 from quire.report.definition.workbook import FileFormat
-from quire.run_records.stage_records import RenderedFile, StagedRun, StagedSummary, WorkbookShard
 from quire.tables_and_charts.about_sheet import about_sheet, rows_by_partition
 from quire.tables_and_charts.detail_columns import detail_columns
 from quire.tables_and_charts.summary_sheets import summary_sheets

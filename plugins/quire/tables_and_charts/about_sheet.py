@@ -7,9 +7,9 @@ from datetime import date, datetime
 
 from quire.date_range import zone
 from quire.human_readable import format_parameter
+from quire.record_types.stage_records import RowSlice, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
-from quire.run_records.stage_records import RowSlice, StagedPartition
 from quire.xlsx.model import FactSection, FactSheet
 
 # The sheet shows these limits, which apply to every workbook, if there are no notes.

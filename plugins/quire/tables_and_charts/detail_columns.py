@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from quire.record_types.stage_records import RunPlan
 from quire.report.definition import ReportDefinition
-from quire.run_records.stage_records import RunPlan
 from quire.xlsx.model import SheetColumn
 
 

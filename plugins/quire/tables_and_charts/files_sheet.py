@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 
-from quire.run_records.stage_records import RenderedFile
+from quire.record_types.stage_records import RenderedFile
 from quire.xlsx.model import FactSection, FactSheet
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from quire.errors import IntegrityError
 from quire.number_formats import format_value
 from quire.object_store import Store
+from quire.record_types.manifest import Manifest
+from quire.record_types.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition, Summary
-from quire.run_records.manifest import Manifest
-from quire.run_records.stage_records import StagedSummary
 from quire.tables_and_charts.summary_limits import MAX_TABLE_ROWS, read_first_rows
 from quire.tables_and_charts.summary_sheets import summary_sheet
 from quire.tables_and_charts.svg_chart import draw_chart

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import Store
+from quire.record_types.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition
-from quire.run_records.stage_records import StagedSummary
 from quire.tables_and_charts.summary_sheets import sheet_schema, summary_sheets
 from quire.xlsx.model import TableSheet
 

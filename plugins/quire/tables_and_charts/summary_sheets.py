@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from quire.date_range import Grain
 from quire.object_store import Store
+from quire.record_types.stage_records import StagedSummary
 from quire.report.definition import GroupKey, ReportDefinition, Summary
-from quire.run_records.stage_records import StagedSummary
 from quire.xlsx.model import Chart, SheetColumn, TableSheet
 
 PERIOD_FORMATS = {Grain.MONTH: "mmm yyyy", Grain.YEAR: "yyyy"}  # for other periods, cells show the first day

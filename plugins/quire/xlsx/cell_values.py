@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from quire.value_conversion.unrepresentable_dates import (
+from quire.output_values.unrepresentable_dates import (
     DAY_MICROSECONDS,
     END_OF_DAY,
     date_text,

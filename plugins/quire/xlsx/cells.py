@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from quire.value_conversion.date_columns import wall_clock
-from quire.value_conversion.polars_series import map_distinct
-from quire.value_conversion.unrepresentable_dates import (
+from quire.output_values.date_columns import wall_clock
+from quire.output_values.polars_series import map_distinct
+from quire.output_values.unrepresentable_dates import (
     DAY_MICROSECONDS,
     END_OF_DAY,
     UnrepresentableDate,

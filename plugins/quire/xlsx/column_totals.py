@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from quire.value_conversion.unrepresentable_dates import UnrepresentableDate
+from quire.output_values.unrepresentable_dates import UnrepresentableDate
 from quire.xlsx.cells import Cells
 from quire.xlsx.xml_text import longest
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quire.value_conversion.unrepresentable_dates import DAY_MICROSECONDS, days_since_epoch
+from quire.output_values.unrepresentable_dates import DAY_MICROSECONDS, days_since_epoch
 
 MAX_DIGITS = 15
 # In characters. A number of at most this length is between 1e-298 and 1e300, close to the limits of a double.

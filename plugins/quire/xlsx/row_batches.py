@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from quire.errors import WorkbookError
-from quire.value_conversion.polars_series import to_series
+from quire.output_values.polars_series import to_series
 from quire.xlsx.model import DetailTable
 
 BATCH_ROWS = 8_192

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from quire.value_conversion.polars_series import to_series
+from quire.output_values.polars_series import to_series
 from quire.xlsx import cells
 from quire.xlsx.cells import Cells, Styles
 from quire.xlsx.column_totals import PartialTotal, partial_total

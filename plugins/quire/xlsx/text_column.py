@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from quire.value_conversion.polars_series import to_series
+from quire.output_values.polars_series import to_series
 from quire.xlsx.cells import Cells, Styles
 from quire.xlsx.shared_strings import SharedStrings
 from quire.xlsx.xml_text import FORMULA_STARTS, MAX_TEXT_LENGTH, QUOTED, cut_text, cut_texts, escape_texts

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 import pyarrow as pa
 
 from quire.human_readable import format_count
-from quire.value_conversion.unrepresentable_dates import UnrepresentableDate
+from quire.output_values.unrepresentable_dates import UnrepresentableDate
 from quire.xlsx.column_totals import EXACT, PartialTotal, combine
 from quire.xlsx.excel_limits import MAX_DIGITS, MAX_NUMBER_LENGTH
 from quire.xlsx.model import DetailTable, SheetColumn

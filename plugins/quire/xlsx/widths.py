@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 import pyarrow as pa
 
-from quire.value_conversion.polars_series import to_series
+from quire.output_values.polars_series import to_series
 from quire.xlsx.model import SheetColumn
 
 MIN_WIDTH, MAX_WIDTH = 8.0, 48.0

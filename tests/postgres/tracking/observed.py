@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 from quire.postgres import SourceSession, SourceTransaction
+from quire.record_types.stage_records import SourceColumn
 from quire.report.sql_template import Statement
-from quire.run_records.stage_records import SourceColumn
 
 Query = Callable[[str, list[dict[str, Any]]], None]
 Streaming = Callable[[SourceTransaction], object]

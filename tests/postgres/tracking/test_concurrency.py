@@ -22,8 +22,8 @@ from quire.object_store.s3_store import S3Store
 from quire.postgres import SourceTransaction, open_transaction
 from quire.postgres.tracking.installation import compact, track
 from quire.postgres.tracking.tokens import tracked_tokens
+from quire.record_types.stage_records import StagedPartition
 from quire.report.definition import ReportDefinition
-from quire.run_records.stage_records import StagedPartition
 from quire.stages import extract
 from quire.stages.plan import plan_partitions
 

@@ -16,8 +16,8 @@ from quire.object_store.s3_store import S3Store
 from quire.pipeline import PipelineResult, run_report
 from quire.postgres import SourceSession, SourceTransaction
 from quire.postgres.tracking.installation import track
+from quire.record_types.stage_records import PlannedRun, StagedPartition
 from quire.report.definition import ReportDefinition
-from quire.run_records.stage_records import PlannedRun, StagedPartition
 from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
 

@@ -13,9 +13,9 @@ from quire.date_range import DatePartition
 from quire.errors import NotTrackedError, SourceUnavailableError
 from quire.postgres import SourceTransaction
 from quire.postgres.tracking.inspection import TableState, inspect_tables, resolution_query, resolved_tables
+from quire.record_types.serialization import digest
 from quire.report.definition import ReportDefinition
 from quire.report.sql_literal import literal
-from quire.run_records.serialization import digest
 
 HOUR = timedelta(hours=1)
 EVERYWHERE = -1  # the segment for records without a bucket; these records affect every partition

@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from quire.date_range import Grain
-from quire.value_conversion.polars_series import map_distinct
-from quire.value_conversion.unrepresentable_dates import (
+from quire.output_values.polars_series import map_distinct
+from quire.output_values.unrepresentable_dates import (
     CYCLE_DAYS,
     DAY_MICROSECONDS,
     DAYS_BOUNDS,

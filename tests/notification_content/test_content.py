@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from quire.notifications import (
+from quire.notification_content import (
     FailedTask,
     RunFile,
     RunResult,

@@ -6,7 +6,7 @@ slack        plain text -> plain text without Slack's markup
 html         Notification -> HTML body of an e-mail
 """
 
-from quire.notifications.content import (
+from quire.notification_content.content import (
     FailedTask,
     Notification,
     NotificationLink,
@@ -15,9 +15,9 @@ from quire.notifications.content import (
     failure_notification,
     success_notification,
 )
-from quire.notifications.html import render_html
-from quire.notifications.plain_text import render_text
-from quire.notifications.slack import escape_slack
+from quire.notification_content.html import render_html
+from quire.notification_content.plain_text import render_text
+from quire.notification_content.slack import escape_slack
 
 __all__ = [
     "FailedTask",

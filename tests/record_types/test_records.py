@@ -13,12 +13,10 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 from quire.date_range import DatePartition
 from quire.errors import IntegrityError
-from quire.report import request
-from quire.report.request import RunRequest
-from quire.run_records import manifest, stage_records
-from quire.run_records.manifest import Manifest, ManifestPartition, PublishedRun
-from quire.run_records.serialization import digest, from_json, to_json
-from quire.run_records.stage_records import (
+from quire.record_types import manifest, stage_records
+from quire.record_types.manifest import Manifest, ManifestPartition, PublishedRun
+from quire.record_types.serialization import digest, from_json, to_json
+from quire.record_types.stage_records import (
     LaidOutRun,
     PartialSummaries,
     PartitionStatistics,
@@ -36,6 +34,8 @@ from quire.run_records.stage_records import (
     TaskUsage,
     WorkbookShard,
 )
+from quire.report import request
+from quire.report.request import RunRequest
 
 START, END, STOP = date(2013, 1, 1), date(2013, 1, 31), date(2013, 2, 1)
 PARTITION = DatePartition(key="2013-01", start=START, stop=STOP, timezone="America/New_York")

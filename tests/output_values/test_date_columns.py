@@ -6,8 +6,8 @@ import polars as pl
 import psycopg
 import pytest
 from quire.date_range import Grain
-from quire.value_conversion.date_columns import period_starts
-from quire.value_conversion.unrepresentable_dates import date_text
+from quire.output_values.date_columns import period_starts
+from quire.output_values.unrepresentable_dates import date_text
 
 ZONE = "America/New_York"
 IN_ORDER = "FROM unnest(%s::text[]) WITH ORDINALITY AS t(v, n) ORDER BY n"

@@ -6,9 +6,9 @@ import re
 from dataclasses import replace
 
 import pytest
-from quire.notifications import RunFile, RunResult, escape_slack, render_text, success_notification
+from quire.notification_content import RunFile, RunResult, escape_slack, render_text, success_notification
 
-from tests.notifications.test_content import BASE, DEFINITION, REQUEST, RUN_ID
+from tests.notification_content.test_content import BASE, DEFINITION, REQUEST, RUN_ID
 
 # According to its manual, Slack recognizes markup at word boundaries, URLs, mentions and emoji.
 MARKUP = re.compile(r"(?<![0-9A-Za-z])([*_~`])\S(?:[^\n]*?\S)??\1(?![0-9A-Za-z])|<[^>]+>")

@@ -7,9 +7,9 @@ from decimal import Decimal
 import polars as pl
 import pyarrow as pa
 
-from quire.value_conversion.date_columns import wall_clock
-from quire.value_conversion.polars_series import map_distinct, to_series
-from quire.value_conversion.unrepresentable_dates import (
+from quire.output_values.date_columns import wall_clock
+from quire.output_values.polars_series import map_distinct, to_series
+from quire.output_values.unrepresentable_dates import (
     DAY_MICROSECONDS,
     SECOND,
     YEAR_1,

@@ -11,8 +11,8 @@ import pytest
 from quire.object_store.commit_records import read_record, write_once
 from quire.object_store.s3_store import S3Store
 from quire.partition_cache.cache import find_cached_partition
-from quire.run_records.serialization import field_names, to_json
-from quire.run_records.stage_records import PartitionStatistics, StagedPartition
+from quire.record_types.serialization import field_names, to_json
+from quire.record_types.stage_records import PartitionStatistics, StagedPartition
 
 PLACE = "partitions/events/d/2013-01/t"
 BODY = b"PAR1 rows PAR1"

@@ -7,9 +7,9 @@ from typing import Any
 
 from quire.number_formats import format_value
 from quire.object_store import Store
+from quire.record_types.manifest import Manifest
 from quire.report.definition import ReportDefinition
 from quire.report.definition.summary import Aggregation
-from quire.run_records.manifest import Manifest
 from quire.tables_and_charts.page_tables import has_all_columns, has_summaries, sheet_formats
 from quire.tables_and_charts.summary_limits import small_summary_sheets
 from quire.xlsx.cell_values import to_cell_value

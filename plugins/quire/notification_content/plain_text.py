@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quire.notifications.content import Notification, NotificationLink
+from quire.notification_content.content import Notification, NotificationLink
 
 
 def render_text(notification: Notification) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from quire.notifications.content import Notification, NotificationLink
+from quire.notification_content.content import Notification, NotificationLink
 
 FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 INK, FAINT, LINE, GROUND, PAPER = "#1f2933", "#5f6c7b", "#e4e7eb", "#f5f7fa", "#ffffff"

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from quire.errors import IntegrityError
-from quire.notifications.headline_totals import summary_totals
+from quire.notification_content.headline_totals import summary_totals
 from quire.object_store.s3_store import S3Store
+from quire.record_types.manifest import Manifest
+from quire.record_types.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition
-from quire.run_records.manifest import Manifest
-from quire.run_records.stage_records import StagedSummary
 
 pytestmark = pytest.mark.server
 

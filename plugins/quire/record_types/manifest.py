@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from quire.run_records.stage_records import RenderedFile, StagedSummary, TaskUsage
+from quire.record_types.stage_records import RenderedFile, StagedSummary, TaskUsage
 
 RUN_KEY = r"[0-9a-f]{32}"
 
