@@ -68,19 +68,17 @@ def test_small_run_is_published_by_plan_and_skips_the_other_tasks(
     assert active_runs("events", store=bucket, now=bucket.now()) == []
 
 
-def test_small_run_has_the_same_files_as_a_run_of_separate_tasks(tmp_path: Path, bucket: S3Store, start: Start) -> None:
-    definition = events_report(tmp_path, source=PROBED)
+def test_small_run_has_the_same_rows_as_a_run_of_separate_tasks(tmp_path: Path, bucket: S3Store, start: Start) -> None:
+    definition = events_report(tmp_path, source=PROBED, workbook={"formats": ["csv"]})
     small = start(definition)
-    digests = [file.sha256 for file in read_manifest(bucket, "events", small.of("plan")["run"]).files[:-1]]
+    digests = [file.sha256 for file in read_manifest(bucket, "events", small.of("plan")["run"]).files[:2]]
     bucket.delete([entry.key for entry in bucket.list("")])
     fanned = start(definition, {**CONF, "fan_out": True})
     assert fanned.skipped == []
     for stage in STAGES[1:]:
         getattr(fanned, stage)()
     assert fanned.of("publish")["run"] == small.of("plan")["run"]
-    files = read_manifest(bucket, "events", fanned.of("publish")["run"]).files
-    assert [file.rows for file in files] == [file["rows"] for file in small.of("plan")["files"]]
-    assert len(digests) == 2
+    assert [file.sha256 for file in read_manifest(bucket, "events", small.of("plan")["run"]).files[:2]] == digests
 
 
 def test_small_run_that_is_already_published_is_adopted(tmp_path: Path, bucket: S3Store, start: Start) -> None:

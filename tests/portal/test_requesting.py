@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from fastapi import HTTPException, Query, Request
+from fastapi import FastAPI, HTTPException, Query, Request
 from quire.object_store.memory_store import MemoryStore
 from quire.object_store.s3_store import S3Store
 from quire.portal.views import EstimateView
@@ -31,8 +31,10 @@ class Airflow:
 
     def __init__(self, portal: Portal) -> None:
         self.runs: list[dict[str, Any]] = []
+        self.published: dict[str, str] = {}  # run keys by run ID
         self.may_list_all = True
         host = portal.host
+        self._serve_results(host)
 
         @host.get("/api/v2/dags/{dag_id}")
         def show_dag(dag_id: str) -> dict[str, Any]:
@@ -78,6 +80,16 @@ class Airflow:
                 raise HTTPException(409, "it exists")
             self.add(run_id, portal.user, dag_id=dag_id, conf=body["conf"])
             return {}
+
+    def _serve_results(self, host: FastAPI) -> None:
+        @host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}")
+        def show_value(dag_id: str, run_id: str, task_id: str, key: str) -> dict[str, Any]:
+            is_published = (task_id, key) == ("plan", "return_value") and run_id in self.published
+            return {"value": {"run": self.published[run_id], "reused": False} if is_published else None}
+
+        @host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")
+        def list_tasks(dag_id: str, run_id: str) -> dict[str, Any]:
+            return {"task_instances": [], "total_entries": 0}
 
     def add(self, run_id: str, user: str, *, state: str = "queued", dag_id: str = "other", conf: Any = None) -> None:
         """Adds a run."""

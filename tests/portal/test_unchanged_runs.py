@@ -17,6 +17,7 @@ from quire.report.definition import ReportDefinition
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.portal.in_process import Portal, open_portal
+from tests.portal.published_runs import publish_run
 from tests.portal.test_requesting import Airflow
 
 RUN_ID = "ask__0123456789abcdef__1"
@@ -45,9 +46,10 @@ def portal(published: Manifest, store: MemoryStore, fresh_database: str) -> Port
 
 
 @pytest.fixture
-def airflow(portal: Portal) -> Iterator[Airflow]:
+def airflow(portal: Portal, published: Manifest) -> Iterator[Airflow]:
     airflow = Airflow(portal)
     airflow.add(RUN_ID, "reader", state="success", dag_id="events", conf=DAYS)
+    airflow.published[RUN_ID] = published.run
     yield airflow
     portal.host.router.routes.clear()
 
@@ -64,7 +66,7 @@ def test_unchanged_report_is_answered_with_its_published_run(
     assert (response.status_code, answer["run_id"], answer["started"]) == (200, RUN_ID, False)
     assert (answer["run"], answer["url"]) == (published.run, f"/quire/reports/events/runs/{RUN_ID}")
     assert [file["name"] for file in answer["files"]] == [file.name for file in published.files]
-    assert answer["unchanged_since"].startswith(published.made_at[:19])
+    assert answer["unchanged_since"] > published.made_at
     assert started(airflow) == []
 
 
@@ -146,17 +148,58 @@ def test_hundred_identical_requests_start_at_most_one_run(
     assert len(started(airflow)) == 1
 
 
+def test_concurrent_identical_requests_for_unchanged_rows_start_no_run(portal: Portal, airflow: Airflow) -> None:
+    async def ask_all() -> list[int]:
+        requests = (portal._request("POST", RUNS, json=DAYS) for _ in range(5))
+        return [response.status_code for response in await asyncio.gather(*requests)]
+
+    portal.use(freshness_checks=WorkQueue("check", seconds=60, wait=60))
+    assert asyncio.run(ask_all()) == [200] * 5
+    assert started(airflow) == []
+
+
 def test_form_shows_the_published_run_and_when_it_was_checked(portal: Portal, airflow: Airflow) -> None:
     response = portal.post("/reports/events", data={**DAYS, "formats": "xlsx"})
     location = response.headers["location"]
     assert (response.status_code, location.partition("?")[0]) == (303, f"/quire/reports/events/runs/{RUN_ID}")
     assert started(airflow) == []
-    assert "Unchanged since then, checked" in portal.get(location.removeprefix("/quire")).text
-    for forged in ("", "?checked=now", location.partition(".")[2]):
-        assert "Unchanged since then" not in portal.get(f"/reports/events/runs/{RUN_ID}{forged}").text
+    page = portal.get(location.removeprefix("/quire")).text
+    assert "Rows unchanged, checked" in page
+    assert "events_2013-01.xlsx" in page
+    for forged in ("", "?checked=now", f"?{location.partition('?')[2][:-4]}AAAA"):
+        page = portal.get(f"/reports/events/runs/{RUN_ID}{forged}").text
+        assert ("events_2013-01.xlsx" in page, "Rows unchanged" in page) == (True, False)
 
 
-def test_check_of_another_run_is_not_shown(portal: Portal, airflow: Airflow) -> None:
+def test_check_of_another_run_is_not_shown(portal: Portal, airflow: Airflow, store: MemoryStore) -> None:
     token = portal.post("/reports/events", data={**DAYS, "formats": "xlsx"}).headers["location"].partition("?")[2]
     airflow.add("ask__ffffffffffffffff__1", "reader", state="success", dag_id="events", conf=DAYS)
-    assert "Unchanged since then" not in portal.get(f"/reports/events/runs/ask__ffffffffffffffff__1?{token}").text
+    airflow.published["ask__ffffffffffffffff__1"] = publish_run(store).run
+    page = portal.get(f"/reports/events/runs/ask__ffffffffffffffff__1?{token}").text
+    assert ("events_2013.csv" in page, "Rows unchanged" in page) == (True, False)
+
+
+@pytest.mark.parametrize("state", ["failed", "running"])
+def test_run_that_was_canceled_or_cleared_since_is_not_shown_again(
+    portal: Portal, airflow: Airflow, state: str
+) -> None:
+    airflow.runs[0]["state"] = state
+    response = portal.post(RUNS, json=DAYS)
+    assert (response.status_code, len(started(airflow))) == (202, 1)
+
+
+def test_run_that_has_published_other_rows_since_is_not_shown(portal: Portal, airflow: Airflow) -> None:
+    airflow.published[RUN_ID] = "f" * 32
+    assert portal.post(RUNS, json=DAYS).status_code == 202
+
+
+def test_missing_file_starts_a_run(portal: Portal, airflow: Airflow, store: MemoryStore, published: Manifest) -> None:
+    store.delete([published.files[0].key])
+    assert portal.post(RUNS, json=DAYS).status_code == 202
+
+
+def test_active_identical_run_answers_before_the_source_is_asked(portal: Portal, airflow: Airflow) -> None:
+    run_id = portal.post(RUNS, json={**DAYS, "end": "2013-03-31"}).json()["run_id"]
+    portal.use(open_session=None)
+    again = portal.post(RUNS, json={**DAYS, "end": "2013-03-31"})
+    assert (again.status_code, again.json()["run_id"], again.json()["started"]) == (202, run_id, False)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
 from airflow.sdk import get_current_context
 
 from quire.pipeline import StageProgress
+
+logger = logging.getLogger(__name__)
 
 PROGRESS = "progress"  # key of the XCom
 PUSH_INTERVAL = 0.5  # seconds; each push is a request to Airflow's API server
@@ -30,6 +33,9 @@ def progress_pusher() -> StageProgress:
             progress.update({f"{unit}_done": done, unit: total})
         if is_new_stage or time.monotonic() - pushed_at > PUSH_INTERVAL:
             pushed_at = time.monotonic()
-            ti.xcom_push(PROGRESS, dict(progress))
+            try:
+                ti.xcom_push(PROGRESS, dict(progress))
+            except Exception:  # the run must not depend on its display
+                logger.warning("the progress of the run cannot be shown", exc_info=True)
 
     return push

@@ -25,6 +25,7 @@ from quire.airflow_api.client import AirflowApi, is_run_id
 from quire.airflow_api.transports import InProcessTransport
 from quire.errors import DefinitionError
 from quire.portal.lazy_app import HOST
+from quire.record_types.manifest import Manifest
 from quire.report.catalog import find_definition
 from quire.report.definition import ReportDefinition
 from quire.settings import include_folder
@@ -196,18 +197,18 @@ def _ensure_authorized(report: str, caller: Caller, method: Any, entity: DagAcce
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"You don't have permission to do this with report {report}.")
 
 
-def sign_check(run_id: str) -> str:
-    """Returns a token that states that the rows of a run are unchanged now; nobody else can create one."""
-    return _signer("quire.unchanged").dumps(run_id)
+def sign_check(manifest: Manifest) -> str:
+    """Returns a token that states that the rows of a published run are unchanged now; nobody else can create one."""
+    return _signer("quire.unchanged").dumps([manifest.report, manifest.run])
 
 
-def read_check(run_id: str, token: str) -> datetime | None:
+def read_check(manifest: Manifest, token: str) -> datetime | None:
     """Returns when a token of ``sign_check`` was created; None if it is invalid or belongs to another run."""
     try:
         signed, checked_at = _signer("quire.unchanged").loads(token, return_timestamp=True)
     except BadSignature:
         return None
-    return checked_at if signed == run_id else None
+    return checked_at if signed == [manifest.report, manifest.run] else None
 
 
 def _signer(salt: str = "quire.portal") -> URLSafeTimedSerializer:

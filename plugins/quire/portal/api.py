@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
 from typing import Annotated
 
 from anyio.to_thread import run_sync
@@ -105,11 +104,12 @@ async def post_run(
     requested = await request_run(access, report_request, resources=resources, store=store)
     url = f"{base}{run_path(access.definition.name, requested.run_id)}"
     view = RequestedRunView(run_id=requested.run_id, started=requested.started, url=url)
-    if requested.manifest is None:
+    if requested.unchanged is None:
         return view
     response.status_code = status.HTTP_200_OK
-    published = {"run": requested.manifest.run, "files": file_views(requested.manifest, base)}
-    return view.model_copy(update={**published, "unchanged_since": datetime.fromisoformat(requested.manifest.made_at)})
+    manifest = requested.unchanged.manifest
+    published = {"run": manifest.run, "files": file_views(manifest, base)}
+    return view.model_copy(update={**published, "unchanged_since": requested.unchanged.read_at})
 
 
 @router.get("/{report}/runs", summary="List runs, newest first")

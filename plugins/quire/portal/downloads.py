@@ -15,10 +15,10 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 
 from quire.errors import DefinitionError, IntegrityError
 from quire.object_store import Store, attachment
-from quire.object_store.commit_records import map_concurrently
 from quire.portal.access import Caller, FileAccess, FileAccessDep, RequestAccessDep
 from quire.portal.archives import archive_bytes, stream_archive
 from quire.portal.dependencies import BaseDep, ResourcesDep, StoreDep
+from quire.portal.published_files import is_any_missing
 from quire.portal.request_checks import request_run, validate_request
 from quire.portal.resources import PortalResources
 from quire.portal.zip_transfers import Transfer, TransferSlot
@@ -106,7 +106,7 @@ async def post_again(
     definition = access.definition
     file_access = FileAccess(caller=access.caller, report=definition.name)
     manifest = await run_sync(_manifest, file_access, run_key, resources, store)
-    if not await run_sync(lambda: _is_any_missing(manifest.files, store)):
+    if not await run_sync(lambda: is_any_missing(manifest.files, store)):
         raise HTTPException(status.HTTP_409_CONFLICT, "No files of this run are missing.")
     suffixes = {file.name.rpartition(".")[2] for file in manifest.files if not is_summary(file)}
     report_request = await validate_request(
@@ -130,13 +130,8 @@ def ensure_files(access: FileAccess, manifest: Manifest, files: Sequence[Rendere
         FilesMissingError: a file is missing or has a different size.
         StoreRefusedError, StoreUnavailableError: the store cannot be queried.
     """
-    if _is_any_missing(files, store):
+    if is_any_missing(files, store):
         raise FilesMissingError(manifest, access.caller if access.may_request else None)
-
-
-def _is_any_missing(files: Sequence[RenderedFile], store: Store) -> bool:
-    sizes = map_concurrently(store.size, [file.key for file in files])
-    return any(size != file.bytes for size, file in zip(sizes, files, strict=True))
 
 
 def _link_seconds(report: str) -> int:

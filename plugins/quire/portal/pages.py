@@ -127,8 +127,9 @@ async def request_report(
         status_code, message = explain(error)
         fields_and_formats = {**fields, "formats": formats}
         return await _report_page(access, reader, fields=fields_and_formats, error=message, status_code=status_code)
-    checked = f"?{urlencode({'checked': sign_check(requested.run_id)})}" if requested.manifest else ""
-    page = f"{reader.base}{run_path(access.definition.name, requested.run_id)}{checked}"
+    page = f"{reader.base}{run_path(access.definition.name, requested.run_id)}"
+    if requested.unchanged:
+        page += f"?{urlencode({'checked': sign_check(requested.unchanged.manifest)})}"
     return RedirectResponse(page, status.HTTP_303_SEE_OTHER)
 
 
@@ -144,7 +145,7 @@ async def show_run_page(
     summaries = await load(access, manifest, store=reader.store) if manifest else PageSummaries()
     return render_page(
         "run.html", access.caller, reader.base,
-        report=report, run=run, summaries=summaries, checked_at=read_check(run_id, checked),
+        report=report, run=run, summaries=summaries, checked_at=read_check(manifest, checked) if manifest else None,
         titles=parameter_titles(definition), link_ttl=definition.delivery.link_ttl,
     )  # fmt: skip
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from quire.errors import RangeError
@@ -12,11 +11,10 @@ from quire.object_store import Store
 from quire.portal.access import ReportAccess
 from quire.portal.estimates import estimate
 from quire.portal.resources import PortalResources
-from quire.portal.run_requests import ReportRequest, find_or_start_run, parse_request
-from quire.portal.unchanged_runs import find_unchanged_run
+from quire.portal.run_requests import ReportRequest, find_newest_run, find_or_start_run, parse_request, will_publish
+from quire.portal.unchanged_runs import UnchangedRun, find_unchanged_run
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline
-from quire.record_types.manifest import Manifest
 
 
 async def validate_request(access: ReportAccess, resources: PortalResources, **fields: Any) -> ReportRequest:
@@ -61,12 +59,12 @@ class RequestedRun:
     Args:
         run_id: its ID.
         started: whether the request started it.
-        manifest: its manifest if it was published before and is still current.
+        unchanged: the run itself, if it was published before and is still current.
     """
 
     run_id: str
     started: bool = False
-    manifest: Manifest | None = None
+    unchanged: UnchangedRun | None = None
 
 
 async def request_run(
@@ -79,10 +77,13 @@ async def request_run(
         WorkUnavailableError, ReportError: the number of rows cannot be estimated.
         BusyError, PausedError, QuotaError, RefusedError: the run cannot be started.
     """
-    received_at, max_rows = datetime.now(UTC), access.definition.limits.rows
+    api, max_rows = access.caller.api, access.definition.limits.rows
+    newest = await find_newest_run(api, report_request)
+    if newest and await will_publish(api, access.definition.name, newest):
+        return RequestedRun(run_id=str(newest["dag_run_id"]))
     unchanged = await find_unchanged_run(access, report_request, resources=resources, store=store)
     if unchanged and (max_rows is None or unchanged.manifest.rows <= max_rows):
-        return RequestedRun(run_id=unchanged.run_id, manifest=unchanged.manifest)
+        return RequestedRun(run_id=unchanged.run_id, unchanged=unchanged)
     if max_rows is not None:
         # The form may concurrently request an estimate under the plain user ID. Neither may supersede the other.
         user = f"run:{access.caller.user.get_id()}"
@@ -95,6 +96,6 @@ async def request_run(
                 report=access.definition.name,
             )
     user_name = access.caller.user.get_name()
-    api, locks = access.caller.api, resources.user_locks
-    run_id, started = await find_or_start_run(api, report_request, user=user_name, locks=locks, received_at=received_at)
+    locks = resources.user_locks
+    run_id, started = await find_or_start_run(api, report_request, user=user_name, locks=locks, earlier=newest)
     return RequestedRun(run_id=run_id, started=started)

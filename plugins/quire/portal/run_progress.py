@@ -27,7 +27,7 @@ async def load_progress(api: AirflowApi, report: str, run_id: str, tasks: Sequen
         api.xcom(report, run_id, "layout", "return_value"),
     )
     trouble = (await load_failure(api, report, run_id, tasks, "up_for_retry"))[0]
-    if isinstance(own, dict) and _current_stage(tasks) == "plan":
+    if isinstance(own, dict) and any((task["task_id"], task["state"]) == ("plan", "running") for task in tasks):
         return _progress_of_plan(own, trouble)
     groups, shards = _group_sizes(planned, "key"), _group_sizes(laid_out, "stem")
     cached = unverified_count(cached_partitions, "object_key") or 0

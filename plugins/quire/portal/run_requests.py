@@ -141,7 +141,12 @@ def _ensure_offered(definition: ReportDefinition, formats: Sequence[str]) -> Non
 
 
 async def find_or_start_run(
-    api: AirflowApi, report_request: ReportRequest, *, user: str, locks: UserLocks, received_at: datetime | None = None
+    api: AirflowApi,
+    report_request: ReportRequest,
+    *,
+    user: str,
+    locks: UserLocks,
+    earlier: Mapping[str, Any] | None = None,
 ) -> tuple[str, bool]:
     """Returns the ID of the run that serves a request, and whether this call started that run.
 
@@ -154,8 +159,8 @@ async def find_or_start_run(
         api: client for Airflow's API that acts on behalf of the user.
         report_request: the request.
         user: the name of the user.
-        received_at: when the request was received; defaults to now. A run that was active at that time serves the
-            request, even if it has been published since.
+        earlier: the newest run for the request when it was received. A later run has read its rows since then, so it
+            serves the request even if it has been published in the meantime.
         locks: a lock for each user, so that a user's runs are counted and started one at a time.
 
     Raises:
@@ -164,10 +169,12 @@ async def find_or_start_run(
         QuotaError: the user has reached the limit for active runs.
         RefusedError: Airflow rejected the run.
     """
-    report, received_at = report_request.definition.name, received_at or datetime.now(UTC)
+    report = report_request.definition.name
     for _ in range(ATTEMPTS):
         newest, next_run_id = await _find_newest_run(api, report_request)
-        if newest and await _serves(api, report, newest, received_at):
+        if newest and await will_publish(api, report, newest):
+            return str(newest["dag_run_id"]), False
+        if newest and _run_number(newest) > _run_number(earlier) and await _has_published(api, report, newest):
             return str(newest["dag_run_id"]), False
         if (await api.dag(report))["is_paused"]:
             raise PausedError(f"Report {report} is paused in Airflow. Ask your Airflow administrator to unpause it.")
@@ -196,20 +203,24 @@ async def _ensure_quota(api: AirflowApi, report: str, user: str) -> None:
         )
 
 
-async def _serves(api: AirflowApi, report: str, run: Mapping[str, Any], received_at: datetime) -> bool:
-    """Returns whether a run may still publish its files, or published them after a request had been received."""
-    if run["state"] == "success":
-        return _is_since(run["end_date"], received_at)
+async def will_publish(api: AirflowApi, report: str, run: Mapping[str, Any]) -> bool:
+    """Returns whether a run may still publish its files. After the publish task, only notifications remain."""
     if run["state"] not in ACTIVE:
         return False
-    task = await api.task_instance(report, run["dag_run_id"], PUBLISH)  # after it, only notifications remain
-    if task is None or task["state"] not in OVER:
-        return True
-    return task["state"] in ("success", "skipped") and _is_since(task["end_date"], received_at)
+    task = await api.task_instance(report, run["dag_run_id"], PUBLISH)
+    return task is None or task["state"] not in OVER
 
 
-def _is_since(ended_at: str | None, received_at: datetime) -> bool:
-    return ended_at is not None and datetime.fromisoformat(ended_at) >= received_at
+async def _has_published(api: AirflowApi, report: str, run: Mapping[str, Any]) -> bool:
+    if run["state"] not in ACTIVE:
+        return bool(run["state"] == "success")
+    task = await api.task_instance(report, run["dag_run_id"], PUBLISH)
+    return task is not None and task["state"] in ("success", "skipped")
+
+
+async def find_newest_run(api: AirflowApi, report_request: ReportRequest) -> dict[str, Any] | None:
+    """Returns the newest run of a request, or None if it has none."""
+    return (await _find_newest_run(api, report_request))[0]
 
 
 async def _find_newest_run(api: AirflowApi, report_request: ReportRequest) -> tuple[dict[str, Any] | None, str]:

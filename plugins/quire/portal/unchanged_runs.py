@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
+from datetime import datetime
 
-from quire.airflow_api.client import NotFoundError, is_run_id
+from anyio.to_thread import run_sync
+
+from quire.airflow_api.client import AirflowApi, NotFoundError, is_run_id
 from quire.errors import ReportError
 from quire.object_store import Store
 from quire.partition_cache.cache import merge_partitions
@@ -16,9 +18,11 @@ from quire.portal.access import ReportAccess
 from quire.portal.command_line_runs import RUN_ID
 from quire.portal.deadline_store import limit_store
 from quire.portal.estimates import MAX_PARTITIONS, limit_session
+from quire.portal.published_files import is_any_missing
 from quire.portal.resources import PortalResources
+from quire.portal.run_outcomes import load_outcome
 from quire.portal.run_requests import ReportRequest
-from quire.portal.work_queue import Deadline
+from quire.portal.work_queue import Deadline, WorkUnavailableError
 from quire.postgres import SourceSession
 from quire.record_types.manifest import Manifest
 from quire.runs.manifest_store import find_manifest
@@ -33,12 +37,14 @@ class UnchangedRun:
     """A published run whose rows are still current.
 
     Args:
-        run_id: the ID of the run that published it, which has a page in the portal.
+        run_id: the ID of the run that published it, whose page shows this manifest.
         manifest: its manifest.
+        read_at: when the last of its rows were read.
     """
 
     run_id: str
     manifest: Manifest
+    read_at: datetime
 
 
 async def find_unchanged_run(
@@ -47,7 +53,8 @@ async def find_unchanged_run(
     """Returns the published run that answers a request; None if a run is needed, or the answer takes too long.
 
     The source always confirms the freshness tokens of all partitions. If it cannot, a run is started, which reports
-    why. A run that Airflow no longer knows has no page, so it does not count.
+    why. A run whose page does not show the manifest does not count: Airflow may have lost it, or a user may have
+    canceled or cleared it.
     """
     definition, request = report_request.definition, report_request.request
     if not is_reusable(definition, request) or request.fan_out:
@@ -55,39 +62,59 @@ async def find_unchanged_run(
     if definition.partition.periods(request.start, request.end) > MAX_PARTITIONS:
         return None
 
-    def work(deadline: Deadline) -> Manifest | None:
+    def work(deadline: Deadline) -> tuple[Manifest, datetime] | None:
         return _find_manifest(
             report_request, session=resources.open_session(definition), store=store, deadline=deadline
         )
 
     try:
-        manifest = await resources.freshness_checks.run(access.caller.user.get_id(), work, supersedes=False)
-    except (ReportError, CancelledError) as error:
+        published = await resources.freshness_checks.run(access.caller.user.get_id(), work, supersedes=False)
+    except ReportError as error:
         logger.info("%s: a run is needed, because the check for changes failed: %s", definition.name, error)
         return None
-    run_id = manifest.run_id.removeprefix(f"{definition.name}:") if manifest else ""
-    if manifest is None or not await _has_page(definition.name, run_id, access.caller.api.run):
+    if published is None:
         return None
-    return UnchangedRun(run_id=run_id, manifest=manifest)
+    manifest, read_at = published
+    run_id = manifest.run_id.removeprefix(f"{definition.name}:")
+    if RUN_ID.fullmatch(run_id):
+        listed = await run_sync(resources.command_line_runs.list, store, definition.name)
+        has_page = any(run.run_id == run_id for run in listed)
+    else:
+        has_page = run_id != manifest.run_id and await _shows(manifest, run_id, access.caller.api)
+    return UnchangedRun(run_id=run_id, manifest=manifest, read_at=read_at) if has_page else None
 
 
 def _find_manifest(
     report_request: ReportRequest, *, session: SourceSession, store: Store, deadline: Deadline
-) -> Manifest | None:
+) -> tuple[Manifest, datetime] | None:
+    """Returns the manifest of the request's current rows, and when the last of them were read.
+
+    Raises:
+        ReportError: the source or the store failed, or the deadline has passed.
+    """
     definition = report_request.definition
     store = limit_store(store, deadline)
     session = limit_session(session, deadline)
-    planned = plan_partitions(definition, report_request.request, session=session, store=store)
+    try:
+        planned = plan_partitions(definition, report_request.request, session=session, store=store)
+    except CancelledError as error:
+        raise WorkUnavailableError("The check was canceled.") from error
     if planned.groups:
         return None
     partitions = merge_partitions(definition, planned.plan, planned.cached)
-    return find_manifest(store, definition.name, compute_run_key(definition, planned.plan, partitions))
+    manifest = find_manifest(store, definition.name, compute_run_key(definition, planned.plan, partitions))
+    if manifest is None or is_any_missing(manifest.files, store):
+        return None
+    times = [part.snapshot_at for part in partitions if part.snapshot_at]
+    return manifest, datetime.fromisoformat(max(times, default=manifest.made_at))
 
 
-async def _has_page(report: str, run_id: str, find_run: Callable[[str, str], Awaitable[object]]) -> bool:
-    if RUN_ID.fullmatch(run_id):
-        return True
+async def _shows(manifest: Manifest, run_id: str, api: AirflowApi) -> bool:
+    """Returns whether the page of an Airflow run shows a manifest: its run was published, and not run again since."""
+    if not run_id or not is_run_id(run_id):
+        return False
     try:
-        return is_run_id(run_id) and bool(await find_run(report, run_id))
+        outcome = await load_outcome(manifest.report, await api.run(manifest.report, run_id), api=api)
     except NotFoundError:
         return False
+    return outcome.state == "done" and outcome.returned is not None and outcome.returned.run == manifest.run

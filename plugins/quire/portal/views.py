@@ -209,4 +209,4 @@ class RequestedRunView(View):
     url: str
     run: str | None = Field(default=None, description="Key of the published run if no row has changed since.")
     files: list[FileView] = Field(default=[], description="Files of that published run.")
-    unchanged_since: datetime | None = Field(default=None, description="When that run was requested.")
+    unchanged_since: datetime | None = Field(default=None, description="When the last rows of that run were read.")
