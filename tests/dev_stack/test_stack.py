@@ -228,7 +228,7 @@ def test_demo_reports_a_dead_airflow_and_the_next_start_restores_it(stack: Local
 def test_down_stops_running_tasks_and_leaves_nothing(outputs: list[str], stack: LocalStack) -> None:
     """This must be the last test of the shared stack, because it stops the stack."""
     with stack.airflow.client() as client:
-        run = start_run(client, "flights", {"start": "2013-01-01", "end": "2013-12-31"})
+        run = start_run(client, "flights", {"start": "2013-01-01", "end": "2013-12-31", "force": True, "fan_out": True})
         deadline = time.monotonic() + 120
         while not [
             task for task, _, state in task_states(client, "flights", run) if (task, state) == ("extract", "running")

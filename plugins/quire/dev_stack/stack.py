@@ -234,7 +234,7 @@ class LocalStack:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._log("waiting for another process that is starting or stopping this stack")
+                self._log("waiting until another process has finished with this stack")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
