@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from quire.dev_stack.airflow_runs import run_state, start_run, task_states
+from quire.dev_stack.airflow_runs import start_run, task_states
 from quire.dev_stack.s3_server import TEMPORARY
 from quire.dev_stack.stack import AIRFLOW_DATABASE, DEFAULT_PORTS, LocalStack
 from quire.object_store.s3_store import S3Store
@@ -161,6 +161,19 @@ def test_airflow_rejects_anonymous_requests(stack: LocalStack) -> None:
         assert stranger.post("/auth/token", json=wrong).status_code == 401
 
 
+def wait_for_extract(stack: LocalStack) -> None:
+    """Waits until an extract task of the newest manual run is running."""
+    query: dict[str, str | int] = {"order_by": "-id", "run_type": "manual", "limit": 1}
+    deadline = time.monotonic() + 120
+    with stack.airflow.client() as client:
+        (run,) = client.get("/dags/flights/dagRuns", params=query).raise_for_status().json()["dag_runs"]
+        while ("extract", "running") not in [
+            (task, state) for task, _, state in task_states(client, "flights", run["dag_run_id"])
+        ]:
+            assert time.monotonic() < deadline, run
+            time.sleep(0.2)
+
+
 def test_demo_in_a_joined_stack_saves_files_and_leaves_it_running(stack: LocalStack, tmp_path: Path) -> None:
     before = pids(stack.folder)
     demo = start_command("demo", stack.folder, out=tmp_path / "out")
@@ -193,6 +206,7 @@ def test_demo_that_fails_prints_task_reason_and_log_in_one_line(stack: LocalStac
 def test_interrupted_demo_stops_its_run_and_leaves_a_joined_stack(stack: LocalStack, tmp_path: Path) -> None:
     demo = start_command("demo", stack.folder, out=tmp_path / "out", days=("2013-01-01", "2013-12-31"))
     read_until(demo, "plan: 1 of 1")
+    wait_for_extract(stack)  # between two tasks, Airflow's scheduler may complete a run that is just being failed
     demo.send_signal(signal.SIGINT)
     _, errors = demo.communicate(timeout=60)
     assert (demo.returncode, errors) == (130, "quire: interrupted\n")
@@ -228,13 +242,9 @@ def test_demo_reports_a_dead_airflow_and_the_next_start_restores_it(stack: Local
 def test_down_stops_running_tasks_and_leaves_nothing(outputs: list[str], stack: LocalStack) -> None:
     """This must be the last test of the shared stack, because it stops the stack."""
     with stack.airflow.client() as client:
-        run = start_run(client, "flights", {"start": "2013-01-01", "end": "2013-12-31", "force": True, "fan_out": True})
-        deadline = time.monotonic() + 120
-        while not [
-            task for task, _, state in task_states(client, "flights", run) if (task, state) == ("extract", "running")
-        ]:
-            assert time.monotonic() < deadline, run_state(client, "flights", run)
-            time.sleep(0.2)
+        days = {"start": "2013-01-01", "end": "2013-12-31"}
+        start_run(client, "flights", {**days, "force": True, "fan_out": True})
+    wait_for_extract(stack)
     processes = session_processes(set(pids(stack.folder).values()))
     record = json.loads((stack.folder / "s3" / "sockets.json").read_text())
     sockets = [Path(record["folder"]), *(TEMPORARY / name for name in record["grpc"])]
