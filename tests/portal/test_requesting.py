@@ -70,7 +70,7 @@ class Airflow:
 
         @host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")
         def show_task(dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
-            return {"state": None, "end_date": None}
+            return {"state": None}
 
         @host.post("/api/v2/dags/{dag_id}/dagRuns")
         async def trigger(dag_id: str, request: Request) -> dict[str, Any]:

@@ -135,7 +135,7 @@ CALLS: dict[str, Callable[[AirflowApi, str], Coroutine[Any, Any, Any]]] = {
     "run": lambda api, run_id: api.run("events", run_id),
     "fail": lambda api, run_id: api.fail("events", run_id, note="x"),
     "tasks": lambda api, run_id: api.task_instances("events", run_id),
-    "task instance": lambda api, run_id: api.task_instance("events", run_id, "plan"),
+    "task state": lambda api, run_id: api.task_state("events", run_id, "plan"),
     "XCom": lambda api, run_id: api.xcom("events", run_id, "plan", "cached"),
 }
 

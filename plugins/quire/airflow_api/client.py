@@ -158,14 +158,14 @@ class AirflowApi:
                 return tasks, True
         return tasks, False
 
-    async def task_instance(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any] | None:
-        """Returns an instance of an unmapped task, or None if it does not exist yet."""
+    async def task_state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
+        """Returns the state of a task, or None if it has none yet."""
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}"
         try:
-            task: dict[str, Any] = await self._call("GET", path)
+            task = await self._call("GET", path)
         except NotFoundError:
             return None
-        return task
+        return str(task["state"]) if task["state"] else None
 
     async def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, *, map_index: int = -1) -> Any:
         """Returns the value of an XCom, or None if the task has not pushed it."""

@@ -205,17 +205,13 @@ async def _ensure_quota(api: AirflowApi, report: str, user: str) -> None:
 
 async def will_publish(api: AirflowApi, report: str, run: Mapping[str, Any]) -> bool:
     """Returns whether a run may still publish its files. After the publish task, only notifications remain."""
-    if run["state"] not in ACTIVE:
-        return False
-    task = await api.task_instance(report, run["dag_run_id"], PUBLISH)
-    return task is None or task["state"] not in OVER
+    return run["state"] in ACTIVE and await api.task_state(report, run["dag_run_id"], PUBLISH) not in OVER
 
 
 async def _has_published(api: AirflowApi, report: str, run: Mapping[str, Any]) -> bool:
     if run["state"] not in ACTIVE:
         return bool(run["state"] == "success")
-    task = await api.task_instance(report, run["dag_run_id"], PUBLISH)
-    return task is not None and task["state"] in ("success", "skipped")
+    return await api.task_state(report, run["dag_run_id"], PUBLISH) in ("success", "skipped")
 
 
 async def find_newest_run(api: AirflowApi, report_request: ReportRequest) -> dict[str, Any] | None:
