@@ -18,7 +18,7 @@ SERVER_MODULES = {"airflow", "quire.dev_stack"}  # started by ``python -m``
 SERVER_MODULE = re.compile(
     r'^pytestmark = pytest\.mark\.(server|container|slow|usefixtures\("servers"\))$', re.MULTILINE
 )
-REASON = "a fast test cannot start a server or a desktop program: let it use the fixture `servers`"
+REASON = "a fast test cannot start a server or a desktop program: let it use the `servers` fixture"
 
 
 def examples(count: int) -> int:
@@ -61,7 +61,7 @@ def ensure_server_modules_use_servers(items: list[pytest.Item]) -> None:
     """Checks that a module's mark hides no test that a fast run could execute.
 
     Raises:
-        pytest.UsageError: a test in a module marked ``server`` does not use the fixture ``servers``.
+        pytest.UsageError: a test in a module marked ``server`` does not use the ``servers`` fixture.
     """
     for item in items:
         module = item.getparent(pytest.Module)

@@ -24,7 +24,7 @@ def date_ranges(draw: st.DrawFn) -> DateRange:
 
 
 def has_unusual_midnight(day: date, name: str) -> bool:
-    """Returns whether clocks in a time zone skip or repeat midnight on a day."""
+    """Returns whether clocks in a time zone skip or repeat midnight on a given day."""
     midnight = datetime.combine(day, time(), tzinfo=zone(name))
     return midnight.utcoffset() != midnight.replace(fold=1).utcoffset()
 

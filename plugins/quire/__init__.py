@@ -1,4 +1,4 @@
-"""Exports PostgreSQL rows of any date range to Excel workbooks in S3-compatible storage.
+"""Exports PostgreSQL rows for any date range to Excel workbooks in S3-compatible storage.
 
 The catalog reads a report's YAML and SQL files into a ReportDefinition. Each stage is one module, and no stage imports
 another:

@@ -1,4 +1,4 @@
-"""Returns freed memory to the kernel, so that the peak memory of a task does not include that of earlier tasks."""
+"""Configures memory allocators and Polars so that a task's peak memory stays low, and returns freed memory."""
 
 from __future__ import annotations
 

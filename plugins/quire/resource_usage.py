@@ -115,7 +115,7 @@ class StageMeters:
             self.usages.append(meter.usage())
 
     def seconds(self) -> dict[str, float]:
-        """Returns the elapsed seconds of each stage, and their total since the run started."""
+        """Returns the elapsed seconds for each stage, and the total elapsed time since the run started."""
         spent = {usage.stage: usage.seconds for usage in self.usages}
         return {**spent, "total": round(time.perf_counter() - self._began, 3)}
 

@@ -232,7 +232,7 @@ def _unencoded(connection_id: str) -> SettingsError:
 def owner_url(source_connection: str, environment: Mapping[str, str] = os.environ) -> str:
     """Returns the libpq URL for installing change tracking.
 
-    Uses the connection ``quire_owner`` if it is set, otherwise the source connection.
+    Uses the ``quire_owner`` connection if it is set, otherwise the source connection.
 
     Raises:
         SettingsError: neither connection is set, or the value is not a PostgreSQL URL.

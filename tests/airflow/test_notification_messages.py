@@ -136,7 +136,7 @@ def test_notify_that_times_out_names_only_missed_recipients(
         notify.python_callable.__wrapped__()  # raises no error, although the API server is unavailable
     assert [mail.recipients for mail in mail_server.containing("Säles")] == [["a@example.org"]]
     sentences = [
-        f"{name} was not notified (delivery.notify.success[{index}]): see the log of the task notify"
+        f"{name} was not notified (delivery.notify.success[{index}]): see the notify task's log"
         for index, name in ((1, "LateNotifier"), (2, "c@example.org"))
     ]
     assert run.pushed == [sentences]

@@ -101,8 +101,8 @@ def test_run_stays_published_when_recipients_cannot_be_reached(
         page = portal.get(f"/reports/undelivered/runs/{run_id}").text
         listing = portal.get("/reports/undelivered").text
     assert run["unreached"] == [
-        "SmtpNotifier was not notified (delivery.notify.success[0]): see the log of the task notify",
-        "nobody@example.org was not notified (delivery.notify.success[2]): see the log of the task notify",
+        "SmtpNotifier was not notified (delivery.notify.success[0]): see the notify task's log",
+        "nobody@example.org was not notified (delivery.notify.success[2]): see the notify task's log",
     ]
     assert all(sentence in page for sentence in run["unreached"])
     assert "<small>Airline: HA</small>" in listing  # the parameter's title and value

@@ -67,7 +67,7 @@ def _complete(environment: dict[str, str]) -> dict[str, str]:
 
 @contextmanager
 def _own_logging() -> Iterator[None]:
-    """Lets the command configure logging as in a new process, without the handlers of pytest."""
+    """Lets the command configure logging as it would in a new process, without pytest's handlers."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     root.handlers = []

@@ -69,7 +69,7 @@ def test_delivery_with_used_id_and_other_body_returns_409(shop: Shop) -> None:
     [
         ({"webhook-signature": "v1,AAAA"}, "no signature matches"),
         ({"webhook-signature": "v1,\xff"}, "no signature matches"),
-        ({"webhook-signature": "v2,AAAA"}, "must contain a signature of version v1"),
+        ({"webhook-signature": "v2,AAAA"}, "must contain a v1 signature"),
         ({"webhook-signature": ""}, "webhook-signature must contain"),
         ({"webhook-id": "msg_other"}, "no signature matches"),
         ({"webhook-id": ""}, "webhook-id must contain"),

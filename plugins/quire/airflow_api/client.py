@@ -56,7 +56,7 @@ class AirflowApi:
         return await self._all("/importErrors", "import_errors")
 
     async def dags(self) -> list[dict[str, Any]]:
-        """Returns the DAGs with the tag ``quire`` that the caller is allowed to read."""
+        """Returns the DAGs with the ``quire`` tag that the caller is allowed to read."""
         return await self._all("/dags", "dags", tags="quire", exclude_stale=True)
 
     async def dag(self, dag_id: str) -> dict[str, Any]:

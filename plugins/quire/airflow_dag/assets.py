@@ -31,7 +31,7 @@ def partition_outlets(definition: ReportDefinition) -> list[Asset]:
 
 
 def record_partitions(definition: ReportDefinition, request: RunRequest, extracted: Sequence[StagedPartition]) -> None:
-    """Adds the keys of reusable partitions to the current task's event of the partitions asset."""
+    """Adds the keys of reusable partitions to the current task's event for the partitions asset."""
     if is_reusable(definition, request):
         event = get_current_context()["outlet_events"][partitions_asset(definition)]
         event.add_partitions([partition.key for partition in extracted])
@@ -39,7 +39,7 @@ def record_partitions(definition: ReportDefinition, request: RunRequest, extract
 
 
 def record_publication(definition: ReportDefinition, published: PublishedRun) -> dict[str, Any]:
-    """Describes a published run in the current task's event of the report asset, and returns the description."""
+    """Describes a published run in the current task's event for the report asset, and returns the description."""
     manifest = published.manifest
     summary: dict[str, Any] = {
         "report": manifest.report,

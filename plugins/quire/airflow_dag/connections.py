@@ -101,7 +101,7 @@ def _libpq_url(address: URL) -> str:
 
 
 def open_store() -> S3Store:
-    """Returns the object store that the connection ``quire_store`` describes.
+    """Returns the object store that the ``quire_store`` connection describes.
 
     Raises:
         SettingsError: the connection does not exist.

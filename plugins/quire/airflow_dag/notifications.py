@@ -102,9 +102,7 @@ def notify_when_ended(
             _notify(definition, missed, tasks, publisher=publisher, success=success or success_of_run)
         except (Exception, SystemExit, AirflowTaskTimeout):  # a failed notification must not fail the run
             logger.exception("%s: some recipients were not notified", definition.name)
-        failures = [
-            f"{call.recipient} was not notified ({call.field}): see the log of the task notify" for call in missed
-        ]
+        failures = [f"{call.recipient} was not notified ({call.field}): see the notify task's log" for call in missed]
         for failure in failures:
             logger.error("%s: %s", definition.name, failure)
         try:

@@ -20,7 +20,7 @@ COUNTED = {"extract": "partitions", "render": "files"}
 def progress_pusher() -> StageProgress:
     """Returns a function that pushes the progress of the current task: each new stage, and its units at intervals.
 
-    The XCom contains the stage, and the number of finished units and of all units of extract and of render.
+    The XCom contains the stage and, for extract and render, the number of finished units and the total.
     """
     ti: Any = get_current_context()["ti"]
     progress: dict[str, str | int] = {"stage": ""}

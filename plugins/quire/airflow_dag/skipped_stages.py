@@ -12,7 +12,7 @@ from quire.errors import IntegrityError
 from quire.report.definition import StageName
 from quire.runs.task_groups import MAX_GROUPS
 
-SKIPPED_KEY = "skipmixin_key"  # key of the XCom from which Airflow skips the tasks again if a user clears them
+SKIPPED_KEY = "skipmixin_key"  # key of the XCom that tells Airflow to skip the tasks again if a user clears them
 MAPPED_STAGES = ("extract", "render")
 
 

@@ -1,1 +1,1 @@
-"""The quire command."""
+"""The ``quire`` command. The ``quire hooks`` commands are in ``inbound_webhooks``."""

@@ -182,7 +182,7 @@ def gc() -> None:
 
 @app.command()
 def track(report: Annotated[str, typer.Argument(help="Report with freshness: tracked.")]) -> None:
-    """Install change tracking. Create triggers on a report's tables through the connection quire_owner."""
+    """Install change tracking. Create triggers on a report's tables using the quire_owner connection."""
     from quire.postgres.tracking.installation import track as install
 
     definition = find_definition(include_folder(), report)

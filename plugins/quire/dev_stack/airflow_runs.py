@@ -113,7 +113,7 @@ def _call(action: str, call: Coroutine[Any, Any, Result]) -> Result:
 
 @contextmanager
 def airflow_errors(action: str) -> Iterator[None]:
-    """Converts errors of Airflow's API to StackError.
+    """Converts errors from Airflow's API to StackError.
 
     Args:
         action: the action for the error message, as an infinitive without "to".

@@ -88,7 +88,7 @@ class S3Server:
     def _lost_internal_port(self) -> bool:
         """Returns whether another process took an internal port before the server bound it.
 
-        A restart chooses other ports and can therefore succeed. The port error is not always the last line of the log,
+        Restarting chooses different ports, so it may succeed. The port error is not always the last line of the log,
         because other parts of the server keep logging until it exits.
         """
         refusals = [line for line in self._server.log_lines() if "address already in use" in line]

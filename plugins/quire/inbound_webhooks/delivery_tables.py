@@ -38,7 +38,7 @@ def install_tables(definition: WebhookDefinition, *, writer_url: str, owner_url:
         DefinitionError: the writer still cannot use the tables.
         QueryError: PostgreSQL rejected a statement.
         SourceUnavailableError: PostgreSQL cannot be reached.
-        UntrustedSchemaError: another role owns the schema ``quire`` or an object in it.
+        UntrustedSchemaError: another role owns the ``quire`` schema or an object in it.
     """
     with error_context(report=definition.name):
         with _writer(writer_url) as writer:
@@ -65,7 +65,7 @@ def check_webhook(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]
         DefinitionError: deliveries cannot be applied.
         QueryError: PostgreSQL rejected a statement.
         SourceUnavailableError: PostgreSQL cannot be reached.
-        UntrustedSchemaError: another role owns the schema ``quire`` or a table in it.
+        UntrustedSchemaError: another role owns the ``quire`` schema or a table in it.
     """
     with error_context(report=definition.name), _writer(url) as connection:
         missing = check_target(definition, connection)

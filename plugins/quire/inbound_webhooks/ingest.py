@@ -85,7 +85,7 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
         UsedIdRejected: an event with the same ID but a different body was already applied.
         DeliveryDeferred: PostgreSQL is unreachable or cannot apply the event yet.
         DefinitionError: the table does not match the definition.
-        UntrustedSchemaError: another role owns the schema ``quire``.
+        UntrustedSchemaError: another role owns the ``quire`` schema.
     """
     with answer_postgres_errors(), psycopg.connect(url, **_TIMEOUTS, client_encoding=CLIENT_ENCODING) as connection:
         connection.isolation_level = IsolationLevel.READ_COMMITTED  # sees rows committed during a lock wait

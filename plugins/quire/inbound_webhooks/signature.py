@@ -46,11 +46,11 @@ def parse_signature_headers(headers: Mapping[str, str], *, now: float, tolerance
         word.removeprefix(VERSION) for word in headers.get("webhook-signature", "").split() if word.startswith(VERSION)
     )
     if not _ID.fullmatch(event_id):
-        raise UnsignedDelivery("the header webhook-id must contain 1 to 256 printable characters without a dot")
+        raise UnsignedDelivery("the webhook-id header must contain 1 to 256 printable characters without a dot")
     if not _SECONDS.fullmatch(seconds):
-        raise UnsignedDelivery("the header webhook-timestamp must contain whole seconds since 1970")
+        raise UnsignedDelivery("the webhook-timestamp header must contain whole seconds since 1970")
     if not signatures:
-        raise UnsignedDelivery("the header webhook-signature must contain a signature of version v1")
+        raise UnsignedDelivery("the webhook-signature header must contain a v1 signature")
     if abs(now - int(seconds)) > tolerance.total_seconds():
         raise UnsignedDelivery(
             "webhook-timestamp is too far from the current time. Sign each attempt again, and check the sender's clock"

@@ -112,7 +112,7 @@ def check_target(definition: WebhookDefinition, connection: Connection) -> tuple
 
 
 def ensure_trusted_schema(definition: WebhookDefinition, connection: Connection) -> None:
-    """Checks that the owner of the schema ``quire`` is the current user, or also owns the table or the database.
+    """Checks that the owner of the ``quire`` schema is the current user, or also owns the table or the database.
 
     Raises:
         UntrustedSchemaError: another role owns the schema, but owns neither the table nor the database.

@@ -1,4 +1,4 @@
-"""Converts dates, times and numbers in PostgreSQL's full range, for all file writers.
+"""Converts dates, times and numbers across PostgreSQL's full range for all file writers.
 
 unrepresentable_dates   converts individual dates and times that Python or Excel cannot represent
 date_columns            converts columns of dates and times to local times and to periods

@@ -1,4 +1,4 @@
-"""Opens transactions that other roles cannot hijack, and protects the schema ``quire``.
+"""Opens transactions that other roles cannot hijack, and protects the ``quire`` schema.
 
 If a role is allowed to create functions in a schema on the search_path, it can plant a function that matches a call
 better than PostgreSQL's own function, such as ``public.pg_advisory_xact_lock(integer)``. The planted function then runs
@@ -125,10 +125,10 @@ def lock_tables(
 
 @contextmanager
 def installation_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Iterator[Owner]:
-    """Opens an ``owner_transaction``, acquires the installation lock, and checks who controls the schema ``quire``.
+    """Opens an ``owner_transaction``, acquires the installation lock, and checks who controls the ``quire`` schema.
 
     Raises:
-        UntrustedSchemaError: another role owns the schema ``quire`` or an object in it.
+        UntrustedSchemaError: another role owns the ``quire`` schema or an object in it.
     """
     with owner_transaction(url, lock_seconds=lock_seconds) as owner:
         owner.execute("SELECT pg_advisory_xact_lock(%s::bigint)", [INSTALLATION_LOCK])
@@ -137,7 +137,7 @@ def installation_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> I
 
 
 def ensure_own_schema(owner: Owner) -> None:
-    """Checks that no other role can execute code with this role's privileges through the schema ``quire``.
+    """Checks that no other role can execute code with this role's privileges through the ``quire`` schema.
 
     Raises:
         UntrustedSchemaError: another role owns the schema or an object in it, another role has privileges to create
@@ -162,7 +162,7 @@ def ensure_own_schema(owner: Owner) -> None:
 
 
 def create_schema(owner: Owner) -> None:
-    """Creates the schema ``quire`` if it does not exist; only its owner can access the new schema."""
+    """Creates the ``quire`` schema if it does not exist; only its owner can access the new schema."""
     if owner.execute("SELECT FROM pg_namespace WHERE nspname = 'quire'").fetchone() is None:
         owner.execute("CREATE SCHEMA quire")  # IF NOT EXISTS would accept a schema that another role has just created
         withdraw_default_grants(owner)

@@ -76,7 +76,7 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryEstimate:
-    """The estimate of PostgreSQL's planner for a query: its number of rows, and its cost in the planner's unit."""
+    """The PostgreSQL planner's estimate for a query: the number of rows, and the cost in planner units."""
 
     rows: float = 0.0
     cost: float = 0.0

@@ -23,7 +23,7 @@ from quire.report.sql_literal import literal
 # PostgreSQL's lexical rules for quotes and comments (manual, section 4.1, and src/backend/parser/scan.l). The pattern
 # matches each word as a unit, so an E starts an escape string, and a $ starts a dollar quote, only at the start of a
 # token. PostgreSQL, unlike Python's \w and \s, treats every non-ASCII character as a letter, and only ASCII whitespace
-# as whitespace. An escape string may continue in new quotes on the next line.
+# as whitespace. An escape string may continue on the next line in a second pair of quotes.
 TOKEN = re.compile(
     r"""
       (?P<comment>   --[^\r\n]*+ | /\* )

@@ -112,5 +112,5 @@ class _ColumnBytes:
 
     @property
     def begin_formulas(self) -> bool:
-        """Whether some value may begin like a formula; False means that no value does."""
+        """Whether any value might start like a formula; False means that none does."""
         return self._lowest < 0x20 or any(start.encode() in self._bytes for start in FORMULA_STARTS)

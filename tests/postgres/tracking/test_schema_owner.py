@@ -1,4 +1,4 @@
-"""If another role owns the schema ``quire``, commands fail with a one-line error, and none of the role's code runs."""
+"""If another role owns the ``quire`` schema, commands fail with a one-line error, and none of the role's code runs."""
 
 from __future__ import annotations
 

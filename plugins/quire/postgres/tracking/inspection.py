@@ -33,7 +33,7 @@ class TableState:
         incomplete: the names of the nodes that lack a trigger, by OID.
         generated: a digest of the expressions of all generated columns, or None if there are none. ALTER TABLE can
             change an expression, and thus the values of all rows, without firing a trigger.
-        untrusted_owner: the owner of the schema ``quire`` or its views if this role is not a member of the role that
+        untrusted_owner: the owner of the ``quire`` schema or its views if this role is not a member of the role that
             owns the table, otherwise None.
     """
 
@@ -83,8 +83,8 @@ def _wanted_rows(tables: Sequence[SourceTable], relations: Sequence[int | None])
 def inspection_query(tables: Sequence[SourceTable], relations: Sequence[int | None]) -> str:
     """Returns a query that yields the state of each table, one row per table, in the same order.
 
-    The query must run under ``SAFE_SEARCH_PATH``. It ignores triggers that execute functions outside the schema
-    ``quire``. The schema and its views are trusted if their owner is a member of the role that owns the table, because
+    The query must run under ``SAFE_SEARCH_PATH``. It ignores triggers that execute functions outside the ``quire``
+    schema. The schema and its views are trusted if their owner is a member of the role that owns the table, because
     readers may already execute that role's code.
     """
     return f"""

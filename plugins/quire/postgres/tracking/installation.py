@@ -63,7 +63,7 @@ def track(definition: ReportDefinition, owner_url: str, *, lock_seconds: int = L
         NotTrackedError: a table cannot be tracked.
         QueryError: PostgreSQL rejected a statement.
         SourceUnavailableError: PostgreSQL cannot be reached, or a writer holds a table's lock for too long.
-        UntrustedSchemaError: another role owns the schema ``quire`` or an object in it.
+        UntrustedSchemaError: another role owns the ``quire`` schema or an object in it.
     """
     with error_context(report=definition.name), installation_transaction(owner_url, lock_seconds=lock_seconds) as owner:
         create_schema(owner)
@@ -92,7 +92,7 @@ def untrack(report: str, owner_url: str) -> tuple[str, ...]:
     Raises:
         QueryError: PostgreSQL rejected a statement.
         SourceUnavailableError: PostgreSQL cannot be reached, or a table is in use for too long.
-        UntrustedSchemaError: another role owns the schema ``quire`` or an object in it.
+        UntrustedSchemaError: another role owns the ``quire`` schema or an object in it.
     """
     with error_context(report=report), installation_transaction(owner_url) as owner:
         if not _is_installed(owner):
@@ -123,7 +123,7 @@ def compact_logs(owner_urls: Iterable[str]) -> int:
     Raises:
         QueryError: PostgreSQL rejected a statement.
         SourceUnavailableError: a database cannot be reached.
-        UntrustedSchemaError: another role owns the schema ``quire`` in one of the databases.
+        UntrustedSchemaError: another role owns the ``quire`` schema in one of the databases.
     """
     removed, errors = 0, list[ReportError]()
     for owner_url in sorted(owner_urls):
@@ -145,7 +145,7 @@ def compact(owner_url: str) -> int:
     Raises:
         QueryError: PostgreSQL rejected a statement.
         SourceUnavailableError: PostgreSQL cannot be reached.
-        UntrustedSchemaError: another role owns the schema ``quire`` or an object in it.
+        UntrustedSchemaError: another role owns the ``quire`` schema or an object in it.
     """
     with owner_transaction(owner_url) as owner:
         ensure_own_schema(owner)
