@@ -29,11 +29,11 @@ class StatementLog:
         self._usage: dict[str, tuple[int, int, float]] = {}
 
     def add(self, sql: str, *, rows: int, seconds: float) -> None:
-        """Counts one call of a statement.
+        """Counts one call to a statement.
 
         Args:
             sql: the statement, as ``normalize`` returns it.
-            rows: the number of rows that the call returned.
+            rows: how many rows the call returned.
             seconds: the duration of the call.
         """
         with self._lock:
@@ -41,7 +41,7 @@ class StatementLog:
             self._usage[sql] = calls + 1, total + rows, spent + seconds
 
     def statements(self) -> tuple[StatementUsage, ...]:
-        """Returns the usage of each statement, in the order in which the statements were first called."""
+        """Returns each statement's usage, in order of first call."""
         with self._lock:
             return tuple(
                 StatementUsage(sql=sql, calls=calls, rows=rows, milliseconds=round(seconds * 1000, 1))
@@ -53,9 +53,9 @@ class TaskMeter:
     """Measures a task's resource usage, starting when the meter is created.
 
     Args:
-        stage: the stage of the pipeline.
-        task: the name of the task's input, such as a partition's key.
-        statements: the statement log of the task's session, if the task has a session.
+        stage: the pipeline stage.
+        task: the name of the task's input, such as a partition key.
+        statements: the session's statement log, if the task has a session.
     """
 
     def __init__(self, stage: str, task: str, statements: StatementLog | None = None) -> None:
@@ -101,7 +101,7 @@ def measure_task(stage: str, task: str, statements: StatementLog | None = None) 
 
 
 class StageMeters:
-    """Measures each stage of a run in one process."""
+    """Measures each stage of a run that executes in a single process."""
 
     def __init__(self, request: RunRequest) -> None:
         self._task, self._began = f"{request.start} to {request.end}", time.perf_counter()
@@ -133,7 +133,7 @@ def _log(usage: TaskUsage) -> None:
 
 
 def peak_rss_bytes() -> int:
-    """Returns the peak memory of this process; on Linux, the peak since the current task started."""
+    """Returns this process's peak memory; on Linux, the peak since the current task started."""
     with suppress(OSError):
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -59,7 +59,7 @@ class StoreSettings:
     def from_extra(
         cls, extra: Mapping[str, object], *, bucket: str, access_key: str | None, secret_key: str | None
     ) -> StoreSettings:
-        """Creates settings from the extra fields of an Airflow connection of type ``aws`` (Amazon provider)."""
+        """Creates settings from the extra fields of an ``aws`` Airflow connection (Amazon provider)."""
 
         def text(name: str) -> str | None:
             return str(extra[name]) if extra.get(name) else None
@@ -122,18 +122,18 @@ def replace_environment(environment: Mapping[str, str]) -> None:
 
 
 def set_defaults(variables: Mapping[str, str]) -> None:
-    """Sets the given environment variables of this process, except for those that are already set."""
+    """Sets the given environment variables in this process, except for any that are already set."""
     for name, value in variables.items():
         os.environ.setdefault(name, value)
 
 
 def bucket_name(environment: Mapping[str, str] = os.environ) -> str:
-    """Returns the name of the bucket."""
+    """Returns the bucket name."""
     return environment.get("QUIRE_BUCKET") or DEFAULT_BUCKET
 
 
 def mail_variable() -> str:
-    """Returns the name of the variable for the connection that sends e-mail (Airflow's ``[email] email_conn_id``)."""
+    """Returns the name of the environment variable for the e-mail connection (Airflow's ``[email] email_conn_id``)."""
     return f"AIRFLOW_CONN_{(os.environ.get('AIRFLOW__EMAIL__EMAIL_CONN_ID') or MAIL_CONNECTION).upper()}"
 
 
@@ -155,7 +155,7 @@ def default_include_folder(environment: Mapping[str, str], *, package_parent: Pa
 
 
 def pod_template(stage: str, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Returns the path of a stage's pod template for the KubernetesExecutor, or None for Airflow's default template."""
+    """Returns the path to a stage's pod template for the KubernetesExecutor, or None for Airflow's default template."""
     folder = environment.get("QUIRE_POD_TEMPLATES")
     return str(Path(folder) / f"{stage}.yaml") if folder else None
 
@@ -178,7 +178,7 @@ def fan_out_setting(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Returns the libpq URL of an Airflow connection.
+    """Returns the libpq URL for an Airflow connection.
 
     Raises:
         SettingsError: the connection is not set, or is not a PostgreSQL URL.
@@ -198,7 +198,7 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
 
 
 def validate_encoding(connection_id: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Checks that Airflow does not mistake part of a password for the host when it parses a connection's variable.
+    """Checks that Airflow does not mistake part of a password for the host when it parses a connection variable.
 
     Unlike libpq, Airflow's parser also ends the user and password at ``#``.
 
@@ -216,8 +216,8 @@ def validate_encoding(connection_id: str, environment: Mapping[str, str] = os.en
 def _has_stray_at(rest: str, authority: str) -> bool:
     """Returns whether libpq would truncate the password; libpq ends a password at the first ``@`` or slash.
 
-    The value of a query parameter may contain ``@``, but not a slash after the ``@``. A slash there means that the
-    question mark is part of the password, and that the host and the database follow the password.
+    A query parameter's value may contain ``@``, but not a slash after the ``@``. A slash there means that the question
+    mark is part of the password, and that the host and database follow the password.
     """
     path, _, query = rest[len(authority) :].partition("?")
     return authority.count("@") > 1 or "@" in path or ("@" in query and not _PARAMETERS.fullmatch(query))

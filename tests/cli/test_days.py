@@ -28,5 +28,5 @@ def test_run_without_dates_covers_the_last_complete_window(quire_environment: di
 
 @pytest.mark.parametrize("option", ["--start", "--end"])
 def test_run_with_only_one_date_is_rejected(quire_environment: dict[str, str], option: str) -> None:
-    line = "quire: flights: set both --start and --end, or neither to use the last complete window"
+    line = "quire: flights: set both --start and --end, or omit both to use the last complete window"
     assert error_line(quire_environment, "run", "flights", option, "2013-01-01") == (2, line)

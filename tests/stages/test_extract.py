@@ -188,7 +188,7 @@ def test_database_other_than_the_planned_one_is_rejected(
     postgres_server.create_database(name)
     other = postgres_server.url(name)
     fill_events(other)
-    with pytest.raises(IntegrityError, match="planned for another source"):
+    with pytest.raises(IntegrityError, match="planned for a different source"):
         extract_partitions(definition, planned.plan, planned.groups[0], session=session_of(other), store=bucket)
     postgres_server.drop_database(name)
     assert list(bucket.list("partitions/")) == []

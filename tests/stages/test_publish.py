@@ -100,7 +100,7 @@ def test_run_without_its_summaries_is_not_published(
     definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     run = aggregate_run(definition, fresh_database, bucket)
-    with pytest.raises(DamagedObjectError, match="the summaries of the run are incomplete"):
+    with pytest.raises(DamagedObjectError, match="the run's summaries are incomplete"):
         replace(run, summaries=()).publish(run.render(), fresh_database)
     assert bucket.size(manifest_key("events", run.run.layout.run_key)) is None
 

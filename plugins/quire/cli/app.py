@@ -228,7 +228,7 @@ def _resolve_dates(definition: ReportDefinition, start: str | None, end: str | N
         return start, end
     if start or end:
         raise ParameterError(
-            "set both --start and --end, or neither to use the last complete window", report=definition.name
+            "set both --start and --end, or omit both to use the last complete window", report=definition.name
         )
     window = last_window(definition, before=datetime.now(UTC))
     return window.start.isoformat(), window.end.isoformat()

@@ -25,8 +25,8 @@ class RunRequest:
         formats: the file formats; empty for the definition's formats.
         force: whether to ignore cached partitions.
         fan_out: whether Airflow runs each stage as a separate task, however small the run is.
-        run_id: an ID that is unique among all runs: Airflow's run ID or a UUID.
-        made_at: the time of the request in ISO 8601, which the workbooks show.
+        run_id: an ID unique among all runs: Airflow's run ID or a UUID.
+        made_at: the time of the request in ISO 8601, as shown in the workbooks.
     """
 
     report: str
@@ -64,7 +64,7 @@ def request_from_dates(
         start: the first day.
         end: the last day.
         parameters: values by name, as JSON values or strings.
-        run_id: an ID that is unique among all runs.
+        run_id: an ID unique among all runs.
         force: whether to ignore cached partitions.
         formats: a list of file formats; None or empty for the definition's formats.
         fan_out: whether Airflow runs each stage as a separate task.
@@ -94,14 +94,14 @@ def request_from_conf(
         definition: the report.
         conf: ``start``, ``end``, ``force``, ``formats``, ``fan_out`` and the definition's parameters; all are optional.
         run_id: Airflow's run ID.
-        run_after: a time with a time zone; the default window ends before it.
-        made_at: the time of the request, which is the same in each attempt of a task; defaults to now.
+        run_after: a timezone-aware time; the default window ends before it.
+        made_at: the time of the request, which is the same for every attempt of a task; defaults to now.
         is_past: whether the run was requested earlier, possibly under another version of the definition, in which case
             the current limits and reader formats are not checked.
 
     Raises:
-        ParameterError: a key is unknown (Airflow ignores unknown keys), only one of the two dates is given, or a value
-            or file format is not allowed.
+        ParameterError: a key is unknown (Airflow itself ignores unknown keys), only one date is given, or a value or
+            file format is not allowed.
         RangeError: a date cannot be parsed, start is after end, or the range is longer than the definition allows.
     """
     names = (*RESERVED_PARAMETERS, *definition.parameters)
@@ -112,7 +112,7 @@ def request_from_conf(
     start, end = str(conf.get("start") or ""), str(conf.get("end") or "")
     if bool(start) != bool(end):
         raise ParameterError(
-            "set both start and end, or neither to use the last complete window", report=definition.name
+            "set both start and end, or omit both to use the last complete window", report=definition.name
         )
     force, fan_out = (_parse_flag(definition, name, conf.get(name) or False) for name in ("force", "fan_out"))
     parameters = {name: conf[name] for name in definition.parameters if name in conf}
@@ -148,7 +148,7 @@ def ensure_within_limits(
 
 
 def last_window(definition: ReportDefinition, *, before: datetime) -> DateRange:
-    """Returns the definition's last complete window before a time, which must have a time zone."""
+    """Returns the definition's last complete window before a timezone-aware time."""
     return complete_window(
         definition.window_count, definition.window_grain, before=before, timezone=definition.timezone
     )

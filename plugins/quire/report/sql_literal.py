@@ -1,8 +1,8 @@
 """Formats values as SQL literals, without depending on connections or process state.
 
 COPY does not accept bind parameters, so values become part of the statement. psycopg's ``Literal.as_string(None)``
-quotes values in libpq's process-wide client encoding, which is the encoding of the most recently opened connection. If
-this encoding is GBK, BIG5, SJIS or UHC, the second byte of a character may be mistaken for a quote or a backslash. This
+quotes values in libpq's process-wide client encoding, which is that of the most recently opened connection. If that
+encoding is GBK, BIG5, SJIS or UHC, the second byte of a character may be mistaken for a quote or a backslash. This
 module quotes values character by character. This is safe on every connection whose client encoding is UTF8, because
 multi-byte characters in UTF-8 do not contain ASCII bytes.
 """
@@ -27,8 +27,8 @@ class TypedNull:
 def literal(value: object) -> str:
     """Returns a value as an SQL literal.
 
-    A timezone-aware datetime becomes a ``timestamptz``, and a date becomes a ``date``. Text has the type ``unknown``,
-    which PostgreSQL resolves to the type of the other operand.
+    A timezone-aware datetime becomes a ``timestamptz``, and a date becomes a ``date``. A string has the type
+    ``unknown``, which PostgreSQL resolves to the other operand's type.
 
     Raises:
         ValueError: PostgreSQL cannot represent the value.

@@ -2,7 +2,7 @@
 
 As in PostgreSQL's Python drivers, ``%(name)s`` is a placeholder and ``%%`` is a percent sign; any other use of ``%`` is
 an error. COPY does not accept bind parameters, so readers' values become literals, and the query becomes part of a
-larger statement. Three rules are therefore stricter than the rules of a driver:
+larger statement. Three rules are therefore stricter than a database driver's:
 
 - Comments remain unchanged, because a value with a newline could end a comment and continue as SQL.
 - Placeholders inside quotes are rejected, because the literal's own quotes would end the outer quotes.
@@ -68,7 +68,7 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL to execute, and its template with ``?`` for each value. Logs show only the template: values may be secret."""
+    """SQL to execute, and its template with ``?`` for each value. Logs show only the template; values may be secret."""
 
     text: str
     template: str
@@ -102,7 +102,7 @@ def bind(sql: str, binds: Mapping[str, Any]) -> Statement:
 
     Args:
         sql: the text of the SQL file.
-        binds: a value for each placeholder; additional values are ignored.
+        binds: a value for each placeholder; extra values are ignored.
 
     Raises:
         DefinitionError: the SQL has problems, although the catalog should already have rejected the file.
@@ -139,7 +139,7 @@ def normalize(sql: str) -> str:
 
 
 def bare_code(sql: str) -> str:
-    """Returns SQL with a space in place of each comment, string and quoted name."""
+    """Returns SQL with each comment, string and quoted name replaced by a space."""
     return " ".join(text for kind, text in _segments(sql) if kind == "code")
 
 

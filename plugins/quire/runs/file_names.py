@@ -17,7 +17,7 @@ def range_name(start: date, end: date) -> str:
 
 
 def partition_name(partition: StagedPartition) -> str:
-    """Returns a partition's name in file names: the date of a one-day partition, or the key of a longer partition."""
+    """Returns how file names identify a partition: by its date if it covers one day, otherwise by its key."""
     is_one_day = partition.start == partition.last_day
     return partition.start.isoformat() if is_one_day else partition.key
 

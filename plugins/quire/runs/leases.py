@@ -59,7 +59,7 @@ class Lease:
         request: the run request.
         store: the object store.
         first: whether the run starts now; otherwise the run must already hold a lease.
-        clock: returns the seconds of a monotonic clock.
+        clock: returns monotonic time in seconds.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Lease:
 def hold_lease(
     request: RunRequest, *, store: Store, first: bool = True, release: bool = True, every: timedelta = RENEW_EVERY
 ) -> Iterator[Lease]:
-    """Holds a run's lease for the duration of the block, while a thread renews the lease.
+    """Holds a run's lease for the duration of the block; a thread renews the lease.
 
     Args:
         request: the run request.
@@ -161,7 +161,7 @@ def release_lease(report: str, run_id: str, *, store: Store) -> None:
 
 
 def active_runs(report: str, *, store: Store, now: datetime) -> list[ActiveRun]:
-    """Returns the runs of a report that hold a lease; deletes expired leases."""
+    """Returns a report's runs that hold a lease, and deletes expired leases."""
     leases = list(store.list(f"{LEASES}{report}/"))
     expired = {lease.key for lease in leases if now - lease.modified > EXPIRES_AFTER}
     store.delete(expired)
@@ -173,5 +173,5 @@ def active_runs(report: str, *, store: Store, now: datetime) -> list[ActiveRun]:
 
 
 def lease_key(report: str, run_id: str) -> str:
-    """Returns the key of a run's lease."""
+    """Returns a run's lease key."""
     return f"{LEASES}{report}/{quote(run_id, safe='')}"

@@ -68,7 +68,7 @@ def ensure_own_manifest(manifest: Manifest, key: str) -> None:
     """
     report, run = manifest.report, manifest.run
     if manifest_key(report, run) != key or "/" in report or "/" in run:
-        raise DamagedObjectError(f"{key} is the manifest of another report or run: it was copied or modified")
+        raise DamagedObjectError(f"{key} is the manifest for a different report or run: it was copied or modified")
     for file in manifest.files:
         if not _is_below(file.key, f"reports/{report}/{run}") or not _is_file_name(file):
             raise DamagedObjectError(f"{key} references a file of another run: the object was modified")
@@ -112,6 +112,6 @@ def _is_below(key: str, folder: str) -> bool:
 
 
 def _is_file_name(file: RenderedFile) -> bool:
-    """Returns whether a file's name is the last segment of its key, and a single path segment on every system."""
+    """Returns whether a file's name is the last segment of its key and is a single path segment on every system."""
     name = file.name
     return name.isprintable() and not {"/", "\\", ":"} & set(name) and file.key.endswith(f"/{name}")

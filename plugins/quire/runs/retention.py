@@ -2,8 +2,8 @@
 
 A commit record (a manifest or a partition's JSON object) is deleted before the objects that it references, so readers
 never find an incomplete run. If a collection is interrupted after it has deleted a record, the next collection deletes
-the objects. Reports with an active run are skipped: a collection checks for leases before it deletes records, and again
-before it deletes other objects.
+the objects. Reports with an active run are skipped: a collection checks for leases before deleting records, and again
+before deleting other objects.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ class CollectionResult:
 def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Store, now: datetime) -> CollectionResult:
     """Deletes published runs older than ``keep``, superseded partitions, orphans of killed runs, and abandoned uploads.
 
-    Keeps the newest rows of every partition, all objects that a manifest references, and objects younger than one day.
-    If a manifest is unreadable, keeps the run's files, and all rows and summaries older than the manifest. Deletes
-    damaged commit records of partitions, because no run can use them.
+    Keeps every partition's newest rows, all objects that a manifest references, and objects less than a day old. If a
+    manifest is unreadable, keeps the run's files, and all rows and summaries older than the manifest. Deletes damaged
+    commit records of partitions, because no run can use them.
 
     Args:
-        definitions: definitions by report name; the published runs of a report without a definition are kept.
+        definitions: definitions by report name; if a report has no definition, its published runs are kept.
         store: the object store.
-        now: the current time on the store's clock; must be timezone-aware.
+        now: the current time by the store's clock; must be timezone-aware.
 
     Raises:
-        IntegrityError: a record cannot be read; the collection still processed all other objects.
+        IntegrityError: a record cannot be read; all other objects were still processed.
         StoreRefusedError, StoreUnavailableError: the store rejects the request or cannot be reached.
     """
     result, unreadable = CollectionResult(), list[IntegrityError]()
@@ -134,7 +134,7 @@ class _ReportCollector:
         try:
             manifest = load_manifest(self._store, record.key)
         except IntegrityError as error:
-            self._note_unreadable(error, consequence="keeping its run and all older rows of the report")
+            self._note_unreadable(error, consequence="keeping its run and all of the report's older rows")
             self._keep_until = max(self._keep_until or record.modified, record.modified)
             self._kept_runs.add(folder_of(record.key))
             return
@@ -152,7 +152,7 @@ class _ReportCollector:
         return self._keep_until is not None and modified <= self._keep_until
 
     def _is_manifest(self, entry: StoredObject) -> bool:
-        """Returns whether an object is the manifest of a run rather than a file in a subfolder."""
+        """Returns whether an object is a run's manifest rather than a file in a subfolder."""
         return entry.key == manifest_key(self._report, _run_folder(entry.key).rpartition("/")[2])
 
     def _note_unreadable(self, error: IntegrityError, *, consequence: str) -> None:
@@ -162,7 +162,7 @@ class _ReportCollector:
     def _read_cached(
         self, kind: type[Record], key: str, *, ensure: Callable[[Record], None] = lambda record: None
     ) -> Record | None:
-        """Returns a commit record, or None if it is missing, damaged or written by another version of Quire.
+        """Returns a commit record, or None if it is missing, damaged or written by a different version of Quire.
 
         Deletes a damaged record, as a run does, but keeps a record that another version wrote.
         """
@@ -248,7 +248,7 @@ class _ReportCollector:
             if entry.key.endswith(".json") and (partials := self._read_cached(PartialSummaries, entry.key)):
                 named.add(entry.key)
                 named |= {summary.object_key for summary in partials.summaries}
-        if len(self.unreadable) > unreadable_count:  # an unreadable record may reference any of the objects
+        if len(self.unreadable) > unreadable_count:  # an unreadable record may reference any object
             return iter(())
         return (entry for entry in objects if entry.key not in named)
 

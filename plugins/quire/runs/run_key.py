@@ -21,7 +21,7 @@ EXCLUDED_FIELDS: dict[str, bool | set[str] | dict[str, set[str]]] = {
         True,
     ),
     "parameters": {"__all__": {"max_length"}},  # the request contains their values
-    "workbook": {"formats", "reader_formats", "csv"},  # the request may choose other formats
+    "workbook": {"formats", "reader_formats", "csv"},  # the request may choose different formats
 }
 
 
@@ -33,7 +33,7 @@ def compute_run_key(
     Args:
         definition: the report.
         plan: the run's plan.
-        staged: all partitions of the run, in order.
+        staged: all of the run's partitions, in order.
         renderer: the version of the code that renders the files.
     """
     request = plan.request

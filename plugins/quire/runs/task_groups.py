@@ -1,4 +1,4 @@
-"""Divides the work of a stage among mapped tasks."""
+"""Divides a stage's work among mapped tasks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def task_groups(items: Sequence[Item]) -> tuple[tuple[Item, ...], ...]:
 def merge_groups(
     groups: Sequence[Sequence[Item]], seconds: Callable[[Item], float], *, min_seconds: float = MIN_SECONDS
 ) -> tuple[tuple[Item, ...], ...]:
-    """Merges adjacent groups, so that the work of each group is worth a task.
+    """Merges adjacent groups so that each has enough work to justify a task.
 
     Args:
         groups: the groups, in order.
-        seconds: returns the estimated seconds of work for an item.
-        min_seconds: the minimum work of a group; the last group may have less.
+        seconds: returns an item's estimated work in seconds.
+        min_seconds: the minimum work per group; the last group may have less.
     """
     merged = list[tuple[Item, ...]]()
     work = min_seconds

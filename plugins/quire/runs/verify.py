@@ -21,7 +21,7 @@ READ_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """The result of a verification: the objects and bytes that were read, and all differences from the manifest."""
+    """A verification's result: how many objects and bytes were read, and every difference from the manifest."""
 
     manifest: Manifest
     objects: int
@@ -30,7 +30,7 @@ class Verification:
 
 
 def verify_run(run: str, *, store: Store) -> Verification:
-    """Reads all objects of a run, and compares their sizes, checksums and row counts with the run's manifest.
+    """Reads all of a run's objects, and compares their sizes, checksums and row counts with the run's manifest.
 
     Args:
         run: the run's key, or the object key of its manifest.

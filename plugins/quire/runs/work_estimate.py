@@ -1,4 +1,4 @@
-"""Estimates the work of a run, which decides whether it fans out into several tasks and how these tasks share it."""
+"""Estimates a run's work, which determines whether the run fans out and how its tasks share the work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SUMMARY_SECONDS_PER_CELL = 0.05e-6
 RENDER_SECONDS_PER_CELL = {"xlsx": 0.2e-6, "csv": 0.1e-6, "parquet": 0.06e-6}
 SECONDS_PER_PARTITION = 0.01
 SECONDS_PER_FILE = 0.01
-SECONDS_PER_PARTIAL = 0.002  # partial summaries of a partition
+SECONDS_PER_PARTIAL = 0.002  # a partition's partial summaries
 SECONDS_PER_COST_UNIT = 4e-6  # PostgreSQL's cost unit: reading one page sequentially
 
 
@@ -21,7 +21,7 @@ def extract_seconds(columns: Sequence[SourceColumn], estimate: QueryEstimate, *,
     """Returns the estimated seconds for extracting partitions from the source.
 
     Args:
-        columns: the columns of the report's query.
+        columns: the report's query columns.
         estimate: the planner's estimate for the partitions.
         partitions: the number of partitions.
     """
@@ -41,10 +41,10 @@ def output_seconds(
 
     Args:
         definition: the report.
-        columns: the columns of the report's query.
-        rows: the rows of all partitions.
-        partitions: the number of all partitions.
-        formats: the formats of the files.
+        columns: the report's query columns.
+        rows: the number of rows in all partitions.
+        partitions: the total number of partitions.
+        formats: the file formats.
     """
     files = partitions if definition.workbook.split == "partition" else 1
     aggregate = rows * len(columns) * SUMMARY_SECONDS_PER_CELL + partitions * SECONDS_PER_PARTIAL
@@ -59,10 +59,10 @@ def render_seconds(
 
     Args:
         definition: the report.
-        columns: the columns of the report's query.
-        rows: the rows.
+        columns: the report's query columns.
+        rows: the number of rows.
         files: the number of files per format.
-        formats: the formats of the files.
+        formats: the file formats.
     """
     if not definition.workbook.detail:
         return 0.0
@@ -71,6 +71,6 @@ def render_seconds(
 
 
 def scale_estimate(estimate: QueryEstimate, *, days: int, total_days: int) -> QueryEstimate:
-    """Returns the share of an estimate for some of its days, assuming that each day has equally many rows."""
+    """Scales an estimate down to ``days`` of its ``total_days``, assuming all days have the same number of rows."""
     share = days / total_days
     return QueryEstimate(rows=estimate.rows * share, cost=estimate.cost * share)

@@ -1,4 +1,4 @@
-"""Assigns the rows of a run to its workbooks."""
+"""Assigns a run's rows to its workbooks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from quire.runs.file_names import partition_name, run_range_name
 def workbook_shards(
     definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]
 ) -> tuple[WorkbookShard, ...]:
-    """Returns the shards of a run in order; a report without detail rows has no shards.
+    """Returns a run's shards in order; a report without detail rows has no shards.
 
     Args:
         definition: the report.
         plan: the run's plan.
-        staged: all partitions of the run, in order.
+        staged: all of the run's partitions, in order.
     """
     return tuple(_shards(definition, plan, staged)) if definition.workbook.detail else ()
 

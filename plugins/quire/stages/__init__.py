@@ -1,4 +1,4 @@
-"""The stages of a run, one module for each: plan, extract, layout, aggregate, render and publish.
+"""A run's stages, one module per stage: plan, extract, layout, aggregate, render and publish.
 
 No stage imports another stage.
 """

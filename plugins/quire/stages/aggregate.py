@@ -1,4 +1,4 @@
-"""Aggregate: computes the summaries of a run."""
+"""Aggregate: computes a run's summaries."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ logger = logging.getLogger(__name__)
 def aggregate_summaries(
     definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> tuple[StagedSummary, ...]:
-    """Stores each summary of the definition as a small Parquet object.
+    """Stores each of the definition's summaries as a small Parquet object.
 
-    If partitions are reusable, mergeable summaries are merged from each partition's partial summaries. All other
-    summaries, such as medians, are computed from the rows.
+    If partitions are reusable, mergeable summaries are merged from each partition's partial summaries. Other summaries,
+    such as medians, are computed from the rows.
 
     Args:
         definition: the report.
         plan: the run's plan.
-        partitions: all partitions of the run, in order.
+        partitions: all of the run's partitions, in order.
         store: the store that holds the rows and receives the summaries.
 
     Raises:
@@ -68,7 +68,7 @@ def aggregate_summaries(
 def _merge_partials(
     definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> dict[str, pl.LazyFrame]:
-    """Returns, for each mergeable summary, a query that merges the partial summaries of all partitions.
+    """Returns, for each mergeable summary, a query that merges every partition's partial summaries.
 
     Returns an empty dictionary if partitions are not reusable.
     """

@@ -1,4 +1,4 @@
-"""Extract: streams the rows of each partition from PostgreSQL into a Parquet object."""
+"""Extract: streams each partition's rows from PostgreSQL into a Parquet object."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def extract_partitions(
     store: Store,
     max_snapshot_seconds: float = MAX_SNAPSHOT_SECONDS,
 ) -> tuple[StagedPartition, ...]:
-    """Stores the rows of each partition in a group, unless the same rows are already stored.
+    """Stores each partition's rows for a group of partitions, unless the same rows are already stored.
 
     A partition's freshness token and rows are read in the same snapshot. Several partitions share a snapshot until it
     is too old, so a single query can read all their tokens. Partial summaries are computed while the rows stream.
@@ -65,7 +65,7 @@ def extract_partitions(
         max_snapshot_seconds: the age above which a snapshot is too old.
 
     Raises:
-        IntegrityError: the run was planned for another source or other parameters.
+        IntegrityError: the run was planned for a different source or different parameters.
         MisplacedRowsError: the query returns rows outside their partition, or rows whose time is NULL.
         NotTrackedError: the definition requires change tracking, but a table is not tracked.
         QueryError: PostgreSQL rejects the query, the query times out, or its columns have changed since the run was
@@ -98,7 +98,7 @@ def _extract_from_snapshot(
     store: Store,
     max_seconds: float,
 ) -> list[StagedPartition]:
-    """Extracts at least one partition of a group, and stops when the snapshot is too old."""
+    """Extracts at least one of a group's partitions, and stops when the snapshot is too old."""
     began = time.monotonic()
     staged = list[StagedPartition]()
     with open_transaction(session, name=_name(definition, group[0])) as transaction:
@@ -225,7 +225,7 @@ def _ensure_planned_source(definition: ReportDefinition, plan: RunPlan, *, trans
     """
     current = read_source_digest(definition, plan.request, plan.columns, transaction=transaction)
     if current != plan.source_digest:
-        raise IntegrityError("the run was planned for another source or other parameters: run the report again")
+        raise IntegrityError("the run was planned for a different source or different parameters: run the report again")
 
 
 def _ensure_planned_columns(current: Sequence[SourceColumn], planned: Sequence[SourceColumn]) -> None:

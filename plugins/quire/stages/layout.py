@@ -19,15 +19,15 @@ logger = logging.getLogger(__name__)
 def layout_run(
     definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> LaidOutRun:
-    """Returns the staged run, and its workbooks in at most 64 groups.
+    """Returns the staged run, and its workbooks divided into at most 64 groups.
 
     No other function decides whether aggregate and render have work to do.
 
     Args:
         definition: the report.
         plan: the run's plan.
-        partitions: all partitions of the run, in order.
-        store: the store that holds the manifest if the run is published.
+        partitions: all of the run's partitions, in order.
+        store: the store that holds the manifest if the run is already published.
 
     Raises:
         StoreRefusedError, StoreUnavailableError: the store cannot be read.

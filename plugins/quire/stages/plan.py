@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 def plan_partitions(
     definition: ReportDefinition, request: RunRequest, *, session: SourceSession, store: Store
 ) -> PlannedRun:
-    """Divides the date range into partitions, finds cache hits, and puts all other partitions into at most 64 groups.
+    """Divides the date range into partitions, finds cache hits, and puts the other partitions into at most 64 groups.
 
     Args:
         definition: the report.
@@ -61,7 +61,7 @@ def plan_partitions(
     cached_keys = {partition.key for partition in cached}
     groups = task_groups([partition for partition in partitions if partition.key not in cached_keys])
     logger.info(
-        "%s: %s of %s partitions are cached; the other partitions are in %s groups; source %s",
+        "%s: %s of %s partitions are cached; the rest are in %s groups; source %s",
         request.report, len(cached), len(partitions), len(groups), source_digest,
     )  # fmt: skip
     plan = RunPlan(request=request, source_digest=source_digest, columns=columns)
@@ -69,12 +69,12 @@ def plan_partitions(
 
 
 def estimate_uncached(definition: ReportDefinition, planned: PlannedRun, *, session: SourceSession) -> QueryEstimate:
-    """Returns the estimate of PostgreSQL's planner for the partitions to extract.
+    """Returns the PostgreSQL planner's estimate for the partitions to extract.
 
-    The planner estimates the complete date range, in a transaction of its own; each day counts the same.
+    The planner estimates the entire date range in a separate transaction; every day counts equally.
 
     Raises:
-        QueryError: PostgreSQL rejects the query over the complete range.
+        QueryError: PostgreSQL rejects the query over the entire range.
         SourceUnavailableError: PostgreSQL cannot be reached.
     """
     days = sum(partition.day_count for group in planned.groups for partition in group)

@@ -47,16 +47,16 @@ def publish_run(
     Args:
         definition: the report.
         run: the staged run.
-        summaries: all summaries of the run, in order.
+        summaries: all of the run's summaries, in order.
         files: the files that render wrote, in order.
-        session: the source, which is checked for changed rows if freshness tokens can detect changes.
-        store: the store that holds all objects of the run.
-        usage: returns the resource usage of all tasks, including this task; called when all other work is done.
+        session: the source, checked for changed rows if freshness tokens can detect changes.
+        store: the store that holds all of the run's objects.
+        usage: returns every task's resource usage, including this task's; called when all other work is done.
         lapsed: returns whether the lease has lapsed, in which case retention may have deleted objects that the run
             uses; called immediately before the manifest is written.
 
     Raises:
-        DamagedObjectError: an object of the run is missing or damaged, so the run must start again.
+        DamagedObjectError: one of the run's objects is missing or damaged, so the run must start over.
         StoreRefusedError, StoreUnavailableError: the store rejects the request or cannot be reached.
     """
     with error_context(report=definition.name):
@@ -92,13 +92,13 @@ def _ensure_complete(
     summaries: Sequence[StagedSummary],
     files: Sequence[RenderedFile],
 ) -> None:
-    """Checks that earlier stages returned each summary of the definition and each file of the layout exactly once.
+    """Checks that earlier stages returned every summary in the definition and every file in the layout exactly once.
 
     Raises:
         DamagedObjectError: a summary or file is missing, or a file occurs twice.
     """
     if [summary.name for summary in summaries] != [summary.name for summary in definition.summaries]:
-        raise DamagedObjectError("the summaries of the run are incomplete: run the report again")
+        raise DamagedObjectError("the run's summaries are incomplete: run the report again")
     names = Counter(file.name for file in files)
     for name in run.layout.file_names:
         if not names[name]:
@@ -122,7 +122,7 @@ def _ensure_objects(
 
 
 def _ensure_rows(run: StagedRun, *, store: Store) -> None:
-    """Checks that the rows of all partitions exist; if rows were deleted, turns their partition into a cache miss."""
+    """Checks that every partition's rows exist; if they were deleted, turns the partition into a cache miss."""
     missing = _missing_objects([(part.object_key, part.bytes) for part in run.partitions], store=store)
     for key in missing:
         evict_damaged_rows(store, key, DamagedObjectError(f"{key} was deleted"))
@@ -139,7 +139,7 @@ def _missing_objects(sizes: Sequence[tuple[str, int]], *, store: Store) -> list[
 def _adopt(
     winner: Manifest, summaries: Sequence[StagedSummary], files: Sequence[RenderedFile], *, store: Store
 ) -> PublishedRun:
-    """Adopts the published run, and deletes the objects of this run that its manifest does not list."""
+    """Adopts the published run, and deletes this run's objects that the published manifest does not list."""
     delete_unlisted(winner, summaries, files, store=store)
     return PublishedRun(manifest=winner, already_published=True)
 
@@ -212,7 +212,7 @@ def _notes(run: StagedRun, files: Sequence[RenderedFile]) -> tuple[str, ...]:
 def _change_warnings(definition: ReportDefinition, run: StagedRun, session: SourceSession) -> tuple[str, ...]:
     """Returns a warning that lists the partitions whose rows have changed since they were read.
 
-    All files already exist, so an unavailable source leads to a warning instead of an error.
+    All files already exist, so an unavailable source causes a warning, not an error.
     """
     if not detects_changes(definition):
         return ()

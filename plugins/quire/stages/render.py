@@ -1,4 +1,4 @@
-"""Render: writes the rows of each shard to files, and uploads each file while writing it."""
+"""Render: writes each shard's rows to files, and uploads each file while writing it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def render_workbooks(
     store: Store,
     limits: Limits | None = None,
 ) -> tuple[RenderedFile, ...]:
-    """Writes each shard in each file format of the run; if an error occurs, deletes all files that it has written.
+    """Writes each shard in each of the run's file formats; if an error occurs, deletes all files it has written.
 
     Args:
         definition: the report.
@@ -47,7 +47,7 @@ def render_workbooks(
         shards: a group of the run's workbooks.
         summaries: the run's summaries if the workbook contains them (``RunLayout.summaries_with_rows``).
         store: the store that holds the rows and receives the files.
-        limits: the limits of sheets and workbooks; by default, Excel's limits.
+        limits: the limits for sheets and workbooks; by default, Excel's limits.
 
     Raises:
         WorkbookError: the rows or summaries do not fit into a workbook.
@@ -72,7 +72,7 @@ def render_workbooks(
 
 @contextmanager
 def _all_or_none(store: Store) -> Iterator[list[str]]:
-    """Yields a list to which the block adds the key of each object; if the block fails, deletes all these objects.
+    """Yields a list to which the block adds the key of each object; if the block fails, deletes all of those objects.
 
     The block adds each key before the upload, because an upload may succeed even if the store's response is lost.
     """
@@ -83,7 +83,7 @@ def _all_or_none(store: Store) -> Iterator[list[str]]:
         try:
             store.delete(keys)
         except ReportError as error:  # `quire gc` will delete the files; the original error is more important
-            logger.warning("files of a failed render could not be deleted: %s", error)
+            logger.warning("files from a failed render could not be deleted: %s", error)
         raise
 
 
@@ -107,7 +107,7 @@ class _Rendering:
         self.columns = detail_columns(definition, run.plan)
         self.folder = f"reports/{definition.name}/{run.layout.run_key}/{uuid.uuid4().hex}"
         self.uploads: list[tuple[str, str, Upload]] = []
-        self.rows_before = 0  # rows in the previous files of this shard
+        self.rows_before = 0  # rows in this shard's previous files
 
     def write(self) -> tuple[RenderedFile, ...]:
         outcomes = self._write_flat() if self.format != "xlsx" else self._write_workbook()
@@ -132,7 +132,7 @@ class _Rendering:
         return tuple(files)
 
     def _times(self, rows: int, *, skipped: int) -> tuple[date, date] | None:
-        """Returns the earliest and latest time of the rows in one file."""
+        """Returns the earliest and latest times among the rows in one file."""
         return row_time_bounds(
             cut_slices(self.shard.slices, skipped=skipped, rows=rows),
             self.run.partitions,

@@ -1,4 +1,4 @@
-"""The columns of the detail sheet, the file formats, and the distribution of rows among files."""
+"""Detail sheet columns, file formats, and how rows are split among files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _title_from_name(fields: dict[str, Any]) -> str:
 
 
 class Column(StrictModel):
-    """A column of the detail sheet.
+    """A detail sheet column.
 
     Args:
         name: the column's name in the query.
@@ -63,10 +63,10 @@ class Workbook(StrictModel):
     """How a run writes its rows to files.
 
     Args:
-        split: ``partition`` for a file per partition, a ``RowSplit`` for a file per number of rows, or ``none`` for a
-            single file.
+        split: ``partition`` for one file per partition, a ``RowSplit`` to limit the rows in each file, or ``none`` for
+            a single file.
         detail: whether to write the rows; if false, the run contains only summaries.
-        formats: the default file formats of a run.
+        formats: the file formats that a run writes by default.
         reader_formats: the formats that readers may choose; must include all of ``formats``.
         csv: the options for CSV files.
     """
