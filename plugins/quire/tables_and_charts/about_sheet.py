@@ -28,14 +28,14 @@ def about_sheet(
     contents: Mapping[str, object],
     notes: Sequence[str],
 ) -> FactSheet:
-    """Returns the About sheet of a workbook.
+    """Returns a workbook's About sheet.
 
     Args:
         definition: the report.
         request: the run request, which includes the date range and the parameters.
         staged: the run's partitions.
-        rows: the number of rows in this workbook per partition; None for all rows of all partitions.
-        contents: additional facts about the workbook, by label.
+        rows: the number of this workbook's rows in each partition; None if it contains every row.
+        contents: more facts about the workbook, by label.
         notes: sentences about truncated, changed or omitted values.
     """
     made_at = datetime.fromisoformat(request.made_at).astimezone(zone(definition.timezone))
@@ -81,7 +81,7 @@ def about_sheet(
 def rows_by_partition(slices: Sequence[RowSlice], *, skipped: int, rows: int) -> dict[str, int]:
     """Skips the first ``skipped`` rows, and returns how many of the next ``rows`` rows belong to each partition.
 
-    An empty partition is included if its position is among these rows.
+    An empty partition is included if its position is among those rows.
     """
     counts: dict[str, int] = {}
     end, total = skipped + rows, sum(part.rows for part in slices)
@@ -98,6 +98,6 @@ def rows_by_partition(slices: Sequence[RowSlice], *, skipped: int, rows: int) ->
 
 
 def _fact(value: object) -> object:
-    """Returns the cell value of a parameter; numbers and dates are not converted to text."""
+    """Returns a parameter's cell value; numbers and dates are not converted to text."""
     is_cell_value = isinstance(value, int | float | date) and not isinstance(value, bool)
     return value if is_cell_value else format_parameter(value)

@@ -1,4 +1,4 @@
-"""Extracts the data for a page chart, with the same rows, numbers and labels as in the workbook's chart."""
+"""Extracts the data for a page chart, with the same rows, numbers and labels as the workbook's chart."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartData:
-    """The data of a chart.
+    """A chart's data.
 
     Args:
-        labels: the label of each row.
-        positions: the position of each row on the x scale; None if the row's x value is neither a number nor a date.
+        labels: each row's label.
+        positions: each row's position on the x scale; None if the row's x value is neither a number nor a date.
         series: a series for each measure.
-        x_title: the title of the x column.
-        x_format: the format code of the x column.
-        y_format: the format code of the first measure, which the y scale also uses.
+        x_title: the x column's title.
+        x_format: the x column's format code.
+        y_format: the first measure's format code, which the y scale also uses.
     """
 
     labels: list[str]
@@ -48,12 +48,12 @@ class ChartData:
 
 
 def chart_data(sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: Mapping[str, str]) -> ChartData | None:
-    """Returns the data of a sheet's chart, or None if the sheet has no chart or the chart has no numbers.
+    """Returns the data for a sheet's chart, or None if the sheet has no chart or the chart has no numbers.
 
     Args:
         sheet: the sheet, including its table.
-        cells: the cell values of each column, as in the workbook.
-        formats: the format code of each column.
+        cells: the cell values in each column, as in the workbook.
+        formats: each column's format code.
     """
     chart = sheet.chart
     if chart is None or not sheet.table.num_rows:
@@ -90,7 +90,7 @@ def _position(value: Any) -> float | None:
 
 
 def _finite(value: Any) -> float | None:
-    """Returns a value as a number that a chart can show, or None for other values and for excessively large numbers."""
+    """Returns a value as a number that a chart can show, or None if it is not a number or is excessively large."""
     if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
         return None
     number = float(value)

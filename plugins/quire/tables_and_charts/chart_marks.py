@@ -64,7 +64,7 @@ def draw_columns(data: ChartData) -> Drawing:
 
 
 def _column_labels(labels: Sequence[str], group: float) -> tuple[list[str], int]:
-    """Returns the labels below columns, and their height; labels that do not fit side by side are slanted."""
+    """Returns the labels below columns and their height; labels that do not fit side by side are slanted."""
     texts = [shorten(label) for label in labels]
     y = HEIGHT - BOTTOM + 14
     if max(map(len, texts)) * CHARACTER_WIDTH <= group:
@@ -182,7 +182,7 @@ def draw_pie(data: ChartData) -> Drawing:
 
 
 def _slice(x: float, y: float, start: float, stop: float) -> str:
-    """Returns the SVG path of a pie slice from ``start`` to ``stop``, which are fractions of the circle."""
+    """Returns the SVG path for a pie slice from ``start`` to ``stop``, which are fractions of the circle."""
     if stop - start > 0.9999:
         return f"M{x} {y - RADIUS}a{RADIUS} {RADIUS} 0 1 1 0 {2 * RADIUS}a{RADIUS} {RADIUS} 0 1 1 0 {-2 * RADIUS}z"
     ends = [(x + RADIUS * math.sin(turn * math.tau), y - RADIUS * math.cos(turn * math.tau)) for turn in (start, stop)]
@@ -202,13 +202,13 @@ def _grid(ticks: Sequence[float], code: str) -> list[str]:
 
 
 def scale_overhang(data: ChartData) -> float:
-    """Returns how far the labels of the y scale extend beyond the chart's left edge."""
+    """Returns how far the y scale's labels extend beyond the chart's left edge."""
     texts = tick_texts(round_ticks(*scale_ends(data.series)), data.y_format)
     return max(0.0, max(map(len, texts)) * CHARACTER_WIDTH - (LEFT - 8))
 
 
 def _hint(label: str, measure: Series, row: int) -> str:
-    """Returns the tooltip of a mark."""
+    """Returns a mark's tooltip."""
     return f"<title>{escape(f'{label}: {measure.texts[row]}')}</title>"
 
 

@@ -12,7 +12,7 @@ MIN_SPAN = 1e-100
 
 
 def scale_ends(series: Sequence[Series]) -> tuple[float, float]:
-    """Returns the ends of a scale, which always differ: the minimum and maximum of all values and zero."""
+    """Returns a scale's ends, which always differ: the minimum and maximum of all values and zero."""
     values = [value for measure in series for value in measure.values if value is not None]
     low, high = min(0.0, *values, 0.0), max(0.0, *values, 0.0)
     return low, high if high - low > MIN_SPAN else low + 1.0

@@ -1,4 +1,4 @@
-"""Chooses the columns of the detail sheets."""
+"""Chooses the columns for the detail sheets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from quire.xlsx.model import SheetColumn
 
 
 def detail_columns(definition: ReportDefinition, plan: RunPlan) -> tuple[SheetColumn, ...]:
-    """Returns the columns in the definition, or all columns of the query if the definition lists no columns."""
+    """Returns the definition's columns, or all of the query's columns if the definition lists none."""
     unscaled = {column.name for column in plan.columns if _has_no_scale(column.pg_type)}
     if not definition.columns:
         return tuple(

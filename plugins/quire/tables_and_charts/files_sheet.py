@@ -1,4 +1,4 @@
-"""Builds the Files sheet, which is an index of the run's other files."""
+"""Builds the Files sheet, an index of the run's other files."""
 
 from __future__ import annotations
 

@@ -29,10 +29,10 @@ MAX_ROWS = 12  # the workbook contains all rows
 
 
 class ColumnConverter(Protocol):
-    """Converts the values of a column, as ``column_values`` does."""
+    """Converts a column's values, as ``column_values`` does."""
 
     def __call__(self, table: pa.Table, column: SheetColumn, *, timezone: str) -> list[Any]:
-        """Returns the values of a column."""
+        """Returns a column's values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +41,8 @@ class SummaryTable:
 
     Args:
         name: the summary's name.
-        header: the title of each column, and whether the column contains numbers.
-        rows: the formatted cells of the first rows.
+        header: each column's title, and whether the column contains numbers.
+        rows: the first rows, as formatted cells.
         total_rows: the total number of rows.
         chart: the chart as SVG, or an empty string if there is no chart.
     """
@@ -66,7 +66,7 @@ def summary_tables(
         definition: the report.
         manifest: the run's manifest.
         store: the store that holds the summaries.
-        convert: converts the values of a column as the workbook does.
+        convert: converts a column's values as the workbook does.
     """
     if not has_summaries(definition, manifest):
         return []
@@ -85,7 +85,7 @@ def summary_tables(
 def _first_table(
     definition: ReportDefinition, summary: Summary, staged: StagedSummary, *, store: Store, convert: ColumnConverter
 ) -> SummaryTable | None:
-    """Returns the first rows of a summary, or None if the summary lacks a column of the current definition."""
+    """Returns a summary's first rows, or None if the summary lacks a column in the current definition."""
     columns = {*(key.column for key in summary.by), *summary.measures}
     chart_rows = charted_rows(summary.chart.type, MAX_TABLE_ROWS) if summary.chart else 0
     table, total_rows = read_first_rows(staged, columns, max(MAX_ROWS, chart_rows), store=store)
@@ -101,7 +101,7 @@ def has_summaries(definition: ReportDefinition, manifest: Manifest) -> bool:
 
 
 def has_all_columns(sheet: TableSheet) -> bool:
-    """Returns whether the stored table has all columns of the current definition."""
+    """Returns whether the stored table has all columns in the current definition."""
     return {column.name for column in sheet.columns} <= set(sheet.table.schema.names)
 
 

@@ -19,7 +19,7 @@ from quire.xlsx.model import TableSheet
 
 MAX_STORED_BYTES = 32 * 1024 * 1024
 MAX_TABLE_ROWS = 1_048_576  # Excel's limit per sheet
-MAX_FIXED_BYTES = 32  # per value; the size of the largest decimal
+MAX_FIXED_BYTES = 32  # per value; the largest decimal's size
 MAX_TABLE_BYTES = 128 * 1024 * 1024  # for all columns, without compression and dictionaries
 MAX_FIRST_BYTES = 8 * 1024 * 1024  # for the rows that a page shows
 _DECODING = threading.Lock()  # a process decodes only one file at a time, because each file may need MAX_TABLE_BYTES
@@ -55,9 +55,9 @@ def read_first_rows(
     """Returns the first rows of a summary and the total number of rows, without decoding the remaining rows.
 
     Args:
-        summary: a summary of a run.
+        summary: one of a run's summaries.
         columns: the names of the columns to return; missing columns are ignored.
-        count: the number of rows to return.
+        count: how many rows to return.
         store: the object store.
 
     Raises:
@@ -113,7 +113,7 @@ def ensure_small_table(body: bytes, key: str) -> None:
 
 
 def _text_columns(footer: pq.FileMetaData, key: str) -> list[str]:
-    """Checks the size of a table in a Parquet file's footer, and returns the names of the text columns.
+    """Checks a table's size in its Parquet file's footer, and returns the names of the text columns.
 
     Raises:
         IntegrityError: the table is too large.
@@ -127,7 +127,7 @@ def _text_columns(footer: pq.FileMetaData, key: str) -> list[str]:
 
 
 def _expanded_bytes(column: pa.ChunkedArray) -> int:
-    """Returns the size of a column in bytes; a value that occurs several times is counted each time."""
+    """Returns a column's size in bytes; a value that occurs several times is counted each time."""
     total = 0
     for chunk in column.chunks:
         if isinstance(chunk, pa.DictionaryArray):

@@ -14,7 +14,7 @@ from quire.record_types.stage_records import StagedSummary
 from quire.report.definition import GroupKey, ReportDefinition, Summary
 from quire.xlsx.model import Chart, SheetColumn, TableSheet
 
-PERIOD_FORMATS = {Grain.MONTH: "mmm yyyy", Grain.YEAR: "yyyy"}  # for other periods, cells show the first day
+PERIOD_FORMATS = {Grain.MONTH: "mmm yyyy", Grain.YEAR: "yyyy"}  # for all other periods, cells show the first day
 DAY_FORMAT = "yyyy-mm-dd"
 
 
@@ -83,6 +83,6 @@ def _read_table(store: Store, summary: StagedSummary, ensure: Callable[[bytes, s
 
 
 def sheet_schema(stored: pa.Schema) -> pa.Schema:
-    """Returns the schema of a sheet's table, which is the stored schema with strings instead of large strings."""
+    """Returns the schema for a sheet's table, which is the stored schema with strings instead of large strings."""
     fields = [(field.name, pa.string() if pa.types.is_large_string(field.type) else field.type) for field in stored]
     return pa.schema(fields)

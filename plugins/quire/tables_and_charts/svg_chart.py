@@ -21,7 +21,7 @@ from quire.tables_and_charts.chart_marks import (
 from quire.xlsx.chart_points import chart_heading
 from quire.xlsx.model import TableSheet
 
-LEGEND_ROW, CHARACTER_WIDTH = 22, 7  # the height of a legend's row, and the width of a character
+LEGEND_ROW, CHARACTER_WIDTH = 22, 7  # a legend row's height, and a character's width
 DRAWINGS: Mapping[str, Callable[[ChartData], Drawing]] = {
     "column": draw_columns,
     "bar": draw_bars,
@@ -39,9 +39,9 @@ def draw_chart(
 
     Args:
         sheet: the sheet, including its table.
-        cells: the cell values of each column, as in the workbook.
-        formats: the format code of each column.
-        total_rows: the summary's total number of rows; the sheet and the chart contain only the first rows.
+        cells: the cell values in each column, as in the workbook.
+        formats: each column's format code.
+        total_rows: how many rows the summary has in total; the sheet and the chart contain only the first rows.
     """
     data = chart_data(sheet, cells, formats)
     if data is None or sheet.chart is None:
@@ -59,7 +59,7 @@ def draw_chart(
 
 
 def _legend(series: Sequence[Series]) -> tuple[str, int]:
-    """Returns the legend and its height above the chart; a single series has no legend."""
+    """Returns the legend above the chart and its height; a single series has no legend."""
     if len(series) == 1:
         return "", 0
     rows = list(_legend_rows(series))

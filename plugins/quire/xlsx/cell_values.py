@@ -49,7 +49,7 @@ def to_cell_value(value: Any, *, timezone: str) -> Any:
 
 
 def column_values(table: pa.Table, column: SheetColumn, *, timezone: str) -> list[Any]:
-    """Returns the cell values of a column.
+    """Returns a column's cell values.
 
     Args:
         table: the table that contains the column.

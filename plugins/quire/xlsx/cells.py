@@ -1,8 +1,8 @@
 """Renders columns as cells; a cell contains a number if Excel can represent the value exactly, otherwise text.
 
-Each function takes a column of a batch, and returns the XML that follows the row number in each cell. The complete XML
-of a cell is ``<c r="B``, the row number, ``before``, the value, and ``after``. If a column mixes numbers and text, the
-values include ``before`` and ``after``.
+Each function takes one column from a batch, and returns the XML that follows the row number in each cell. A cell's full
+XML is ``<c r="B``, the row number, ``before``, the value, and ``after``. If a column mixes numbers and text, the values
+include ``before`` and ``after``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _WHOLE_LIMIT = 10**MAX_DIGITS
 
 @dataclass(frozen=True, slots=True)
 class Styles:
-    """The style numbers of a column's values, of values written as text, and of text that begins like a formula."""
+    """The style numbers for a column's values, for values written as text, and for text that starts like a formula."""
 
     value: int
     text: int
@@ -41,17 +41,17 @@ class Styles:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """The XML of a column's cells in one batch.
+    """The XML for a column's cells in one batch.
 
     Args:
         values: a string for each row; NULL if the row has no cell.
         before: the XML between the row number and the value; a series if the XML differs between rows.
         after: the XML after the value.
         numbers: the values for totals, as strings if no numeric type can hold them exactly; None for a text column.
-        texts: the number of numbers, dates and times that were written as text.
-        cut: the number of strings that were truncated to the maximum length of a cell.
+        texts: how many numbers, dates and times were written as text.
+        cut: how many strings were truncated to a cell's maximum length.
         unrepresentable: the earliest and latest of the dates and times that were written as text; ``numbers`` omits
-            these dates and times.
+            them.
     """
 
     values: pl.Series
@@ -83,7 +83,7 @@ def decimal_cells(column: pl.Series, styles: Styles) -> Cells:
 
 
 def numeric_text_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Renders the text of PostgreSQL's ``numeric`` values like decimals; NaN and infinity remain text."""
+    """Renders PostgreSQL ``numeric`` values, given as text, like decimals; NaN and infinity remain text."""
     is_number = _has_exact_digits(column)
     is_finite = column.str.contains(r"^-?[0-9.]+$")
     if not is_finite.all():
@@ -149,7 +149,7 @@ def _within(values: pl.Series, lowest: float, highest: float) -> bool:
 
 
 def _serials_or_texts(serials: pl.Series, physical: pl.Series, styles: Styles, to_text: Callable[[int], str]) -> Cells:
-    """Renders dates in Excel's range as serial numbers, and all other dates as text."""
+    """Renders dates in Excel's range as serial numbers, and other dates as text."""
     is_number = serials.is_between(FIRST_SERIAL, LAST_SERIAL + 1, closed="left").fill_null(value=False)
     is_text = ~is_number & physical.is_not_null()
     values = map_distinct(physical, is_text, to_text, default=serials.cast(pl.String))
@@ -160,7 +160,7 @@ def _serials_or_texts(serials: pl.Series, physical: pl.Series, styles: Styles, t
 
 
 def _has_exact_digits(texts: pl.Series) -> pl.Series | None:
-    """Returns whether each number has at most 15 significant digits, or None if this is true of all numbers."""
+    """Returns whether each number has at most 15 significant digits, or None if they all do."""
     max_length = longest(texts)
     if max_length <= MAX_DIGITS:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-MAX_BARS = 30  # more bars or slices are unreadable; the order of the summary determines which rows are shown
+MAX_BARS = 30  # more bars or slices are unreadable; the summary's order determines which rows are shown
 MAX_POINTS = 1_000  # for a line, area or scatter chart
 MAX_MARKED = 30  # if a line has more points, it has no markers
 CONTINUOUS = ("line", "area", "scatter")

@@ -18,13 +18,13 @@ from quire.xlsx.xml_text import longest
 # PostgreSQL's numeric has up to 131,072 digits before the decimal point and 16,383 after it. Without traps, the sum of
 # infinity and -infinity is NaN, as in PostgreSQL.
 EXACT = Context(prec=160_000, rounding=ROUND_HALF_EVEN, traps=[])
-MAX_SUMMED_DIGITS = 34  # the sum of a batch of such numbers fits in the 38 digits that Polars supports
+MAX_SUMMED_DIGITS = 34  # the sum over a batch of such numbers fits in the 38 digits that Polars supports
 MAX_SUMMED_LENGTH = 17  # the corresponding limit for numbers stored as text, in characters
 
 
 @dataclass(frozen=True, slots=True)
 class PartialTotal:
-    """The number of values in a batch, and their sum, minimum or maximum.
+    """How many values a batch has, and their sum, minimum or maximum.
 
     ``value`` is None if there are no values. A sum is NaN if any value is a date outside Excel's range, or 24:00.
     """
@@ -34,7 +34,7 @@ class PartialTotal:
 
 
 def partial_total(cells: Cells, function: str) -> PartialTotal:
-    """Returns the partial total of a batch.
+    """Returns a batch's partial total.
 
     Args:
         cells: the column's cells.
@@ -44,7 +44,7 @@ def partial_total(cells: Cells, function: str) -> PartialTotal:
     if function == "count" or cells.numbers is None or not count:
         return PartialTotal(count)
     numbers = cells.numbers
-    if numbers.dtype == pl.Float32:  # the total must match the cells, which contain the shortest form of each number
+    if numbers.dtype == pl.Float32:  # the total must match the cells, which contain each number's shortest form
         numbers = numbers.cast(pl.String).cast(pl.Float64)
     if function in ("sum", "mean"):
         return PartialTotal(count, math.nan if cells.unrepresentable else _sum(numbers))

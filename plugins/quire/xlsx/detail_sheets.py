@@ -36,10 +36,10 @@ class Limits:
     """The maximum sizes of a sheet and a file.
 
     Args:
-        sheet_rows: the maximum number of rows in a sheet, including the header and totals; Excel's limit by default.
-        sheet_bytes: the maximum XML size of a sheet, below ZIP's limit of 4 GiB per entry.
-        file_bytes: the maximum size of a file, below ZIP's limit of 4 GiB to leave room for the parts after the rows.
-        shared_rows: the maximum number of rows for which all strings are shared; some programs do not display inline
+        sheet_rows: the maximum number of rows per sheet, including the header and totals; Excel's limit by default.
+        sheet_bytes: a sheet's maximum XML size, below ZIP's limit of 4 GiB per entry.
+        file_bytes: the maximum file size, below ZIP's limit of 4 GiB to leave room for the parts after the rows.
+        shared_rows: the largest number of rows for which all strings are shared; some programs do not display inline
             strings.
     """
 
@@ -54,12 +54,12 @@ class DetailWriter:
 
     Args:
         workbook: a workbook with detail rows.
-        widths: the widths of the detail columns.
+        widths: the detail columns' widths.
         rows: the remaining rows.
         totals: the totals over all files.
         pool: the threads that render batches.
-        sink: the destination of the file.
-        limits: the limits of the sheets and the file.
+        sink: receives the file.
+        limits: the limits for the sheets and the file.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class DetailWriter:
         return DetailSheet(name, min(self._rows.left, capacity), totals=is_last)
 
     def _capacity(self) -> int:
-        """Returns how many rows the next sheet can hold, not counting the totals row of the last sheet."""
+        """Returns how many rows the next sheet can hold, not counting the last sheet's totals row."""
         max_rows = self._limits.sheet_rows - 1
         return max_rows - 1 if has_totals(self.detail) and self._rows.left == max_rows else max_rows
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 _FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
-# The title of a table column must equal its header cell, but XML attributes do not preserve tabs and CR.
+# A table column's title must equal its header cell, but XML attributes do not preserve tabs and CR.
 _TITLE = re.compile(rb'(?<=<tableColumn )(id="\d+" name=")([^"]*)')
 _ESCAPED = re.compile(rb"[\x00-\x09\x0b-\x1f]|\xef\xbf[\xbe\xbf]|_(?=x[0-9A-Fa-f]{4}_)")
 

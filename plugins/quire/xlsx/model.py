@@ -18,15 +18,15 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetColumn:
-    """The name and format of a column.
+    """A column's name and format.
 
     Args:
         name: the column's name in the rows.
-        title: the text of the column's header.
+        title: the column's header text.
         width: the width in characters, Excel's unit; if None, it is derived from the header and a sample of the rows.
         number_format: an Excel format code; if None, the default for the column's type.
         total: the function in the totals row: count, sum, mean, min or max.
-        numeric_text: whether the column holds values of PostgreSQL's ``numeric`` type without a scale, stored as text.
+        numeric_text: whether the column holds PostgreSQL ``numeric`` values without a scale, stored as text.
     """
 
     name: str
@@ -43,8 +43,8 @@ class DetailTable:
 
     Args:
         sheet_name: the name of the first sheet; later sheets are named ``<sheet_name> (2)`` and so on.
-        columns: the columns, in their order on the sheet.
-        schema: the schema of every batch.
+        columns: the columns, in sheet order.
+        schema: every batch's schema.
         rows: the exact number of rows, from the Parquet metadata.
         batches: a function that yields the rows; called once.
     """
@@ -78,7 +78,7 @@ class TableSheet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactSection:
-    """A section of a fact sheet: label-value pairs or, with a ``header``, the rows of a plain table."""
+    """A fact sheet section: label-value pairs or, with a ``header``, the rows of a plain table."""
 
     heading: str
     rows: tuple[tuple[Any, ...], ...]
@@ -101,8 +101,8 @@ class DetailOutcome:
 
     Args:
         rows: the number of rows in this file.
-        sheets: the names of its detail sheets.
-        notes: sentences that tell the reader about changed values.
+        sheets: the names of the file's detail sheets.
+        notes: sentences that describe changed values to the reader.
     """
 
     rows: int
@@ -115,12 +115,12 @@ class Workbook:
     """A workbook to write.
 
     Args:
-        title: the document property "Title".
-        subject: the document property "Subject".
+        title: the "Title" document property.
+        subject: the "Subject" document property.
         made_at: a timezone-aware datetime, used for every timestamp so that the same rows produce the same bytes.
         timezone: the IANA name of the zone to which timestamps with time zone are converted.
         detail: the detail rows, or None if the workbook has only static sheets.
-        static_sheets: a function that returns the static sheets; called after the rows of each file.
+        static_sheets: a function that returns the static sheets; called after each file's rows.
         detail_first: whether the detail sheets precede the static sheets.
     """
 
@@ -141,4 +141,4 @@ class Sink(Protocol):
 
 
 OpenFile = Callable[[int], AbstractContextManager[Sink]]
-"""Opens the n-th file of a workbook, counted from 0. Exiting the context completes the file; an error discards it."""
+"""Opens a workbook's n-th file, counted from 0. Exiting the context completes the file; an error discards it."""

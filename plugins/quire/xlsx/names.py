@@ -19,7 +19,7 @@ def sheet_name(wanted: str, taken: set[str], *, number: int = 1) -> str:
     Args:
         wanted: any string.
         taken: the lowercase names of the workbook's other sheets.
-        number: a number that is appended to the name if it is at least 2, as in ``Rows (2)``.
+        number: a number to append to the name if it is at least 2, as in ``Rows (2)``.
     """
     plain = _FORBIDDEN.sub("-", wanted).strip(_EDGES) or "Rows"
     if plain.casefold() == "history":
@@ -34,7 +34,7 @@ def sheet_name(wanted: str, taken: set[str], *, number: int = 1) -> str:
 
 
 def _cut(text: str, units: int) -> str:
-    """Truncates a string to a number of UTF-16 code units, Excel's unit of length; an emoji takes two."""
+    """Truncates a string to a given number of UTF-16 code units, Excel's unit of length; an emoji takes two."""
     while len(text.encode("utf-16-le")) > 2 * units:
         text = text[:-1]
     return text

@@ -29,8 +29,8 @@ def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, model: Chart, *
         book: the workbook.
         page: the worksheet that contains the table.
         sheet: the table.
-        model: the kind and columns of the chart.
-        header_row: the row of the table's header, counted from 0.
+        model: the chart's kind and columns.
+        header_row: the table's header row, counted from 0.
 
     Raises:
         WorkbookError: the chart's kind is unknown.
@@ -69,7 +69,7 @@ def _series(sheet: TableSheet, model: Chart, name: str, number: int, first: int,
         series["line"] = {"color": color, "width": 2.25}
         if needs_marks(sheet.table[name].slice(0, last - first + 1).to_pylist()):
             series["marker"] = mark
-    elif model.kind == "area" and first == last:  # a single point has a border but no area
+    elif model.kind == "area" and first == last:  # a single point has a border, but no area
         series["border"] = {"color": color, "width": 2.25}
     elif model.kind == "pie":  # colors vary by point, not by series
         colors = (CHART_COLORS[point % len(CHART_COLORS)] for point in range(last - first + 1))

@@ -37,8 +37,8 @@ def write_package(parts: Iterator[Part], sink: CountedSink, *, made_at: datetime
 
     Args:
         parts: the names and contents of the parts; a part's content is exhausted before the next part is requested.
-        sink: the destination of the archive.
-        made_at: the modification time of every part.
+        sink: receives the archive.
+        made_at: every part's modification time.
 
     Raises:
         WorkbookError: the archive would need ZIP64; Excel repairs or rejects ZIP64 archives.

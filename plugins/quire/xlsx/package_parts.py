@@ -29,12 +29,12 @@ def rename_sheets(sheets: Sequence[FactSheet | TableSheet], taken: set[str]) -> 
 
 
 def merge_parts(parts: dict[str, bytes], strings: SharedStrings, *, details: int, rows_first: bool) -> Iterator[Part]:
-    """Yields the parts of a package that have not been written yet.
+    """Yields a package's parts that have not been written yet.
 
     Args:
-        parts: the parts of the complete workbook, with placeholders for the rows.
-        strings: the shared strings of the rows, starting with the header.
-        details: the number of detail sheets, which precede the other sheets and have already been written.
+        parts: the full workbook's parts, with placeholders for the rows.
+        strings: the rows' shared strings, starting with the header's.
+        details: how many detail sheets precede the other sheets; they have already been written.
         rows_first: whether detail sheets are shown before static sheets.
 
     Raises:
@@ -73,7 +73,7 @@ def _shared_strings(items: Sequence[str]) -> Iterator[bytes]:
 
 
 def _shift_strings(xml: bytes, header: int, shift: int) -> bytes:
-    """Returns a static sheet whose strings are numbered after the strings of the rows."""
+    """Returns a static sheet whose strings are numbered after the rows' strings."""
 
     def move(match: re.Match[bytes]) -> bytes:
         number = int(match[2])

@@ -20,7 +20,7 @@ BATCH_BYTES = 2 * 2**20
 
 
 class DetailRows:
-    """The remaining rows of a table; raises an error if their number differs from the announced number.
+    """A table's remaining rows; raises an error if there are more or fewer rows than announced.
 
     Args:
         detail: the columns and the number of rows.
@@ -98,13 +98,13 @@ def even_batches(detail: DetailTable) -> Generator[pa.RecordBatch]:
 
 
 def text_bytes(batch: pa.RecordBatch) -> int:
-    """Returns the total size of a batch's text in bytes."""
+    """Returns the total size of a batch's text, in bytes."""
     lengths = (pc.sum(length).as_py() for length in _lengths(batch))
     return sum(length for length in lengths if isinstance(length, int))
 
 
 def _count_fitting(batch: pa.RecordBatch, rows: int, size: int | None) -> int:
-    """Returns how many of the first ``rows`` rows fit into ``size`` bytes of text.
+    """Returns how many of the first ``rows`` rows fit in ``size`` bytes of text.
 
     If ``size`` is None, the rows begin a new batch, so at least one row fits.
     """

@@ -1,4 +1,4 @@
-"""Renders batches of rows as the XML of a sheet."""
+"""Renders batches of rows as sheet XML."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
 Render = Callable[[pl.Series, Styles], Cells]
 Prepare = Callable[[pa.Array], Callable[[], Cells]]
-# the maximum size of the XML around a value, and of an escaped UTF-16 code unit
+# the maximum sizes of the XML around a value and of an escaped UTF-16 code unit
 MAX_CELL_BYTES, MAX_ESCAPED_BYTES = 120, 7
 
 
@@ -31,9 +31,9 @@ class RenderedColumn:
     """The partial total and the counts for one column of a batch.
 
     Args:
-        partial_total: the batch's part of the total; None if the column has no total.
-        texts: the number of values written as text.
-        cut: the number of truncated strings.
+        partial_total: the batch's contribution to the total; None if the column has no total.
+        texts: how many values were written as text.
+        cut: how many strings were truncated.
     """
 
     partial_total: PartialTotal | None
@@ -108,7 +108,7 @@ class RowRenderer:
         ]
         frame, row = pl.DataFrame(columns), pl.col("row")
         pieces: list[pl.Expr] = [pl.lit('<row r="'), row]
-        text = '">'  # the XML between two columns of the frame, joined into one literal
+        text = '">'  # the XML between two of the frame's columns, joined into one literal
         for position, (opening, cell) in enumerate(zip(self._opens, columns_cells, strict=True)):
             value, before = pl.col(str(position)), _before(cell, position)
             if cell.values.null_count():  # concatenating a NULL value yields NULL, so the cell is omitted
@@ -140,7 +140,7 @@ def _max_units(column: pa.Array) -> int:
 
 
 def _joined_bytes(array: pa.LargeStringArray) -> pa.Buffer:
-    """Returns the concatenated strings of an array without copying them."""
+    """Returns an array's strings, concatenated without copying."""
     if not len(array):
         return pa.py_buffer(b"")
     offsets = pa.Array.from_buffers(pa.int64(), len(array) + 1, [None, array.buffers()[1]], offset=array.offset)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from quire.xlsx.xml_text import escape_text
 
 MAX_BYTES = 64 * 2**20
-ITEM_BYTES = 400  # the memory overhead of a string in bytes, in this table and in its column
+ITEM_BYTES = 400  # a string's memory overhead in this table and in its column
 
 
 class SharedStrings:
@@ -31,7 +31,7 @@ class SharedStrings:
         return self._bytes + count * ITEM_BYTES + 4 * size <= MAX_BYTES
 
     def number(self, text: str) -> int:
-        """Returns the position of a string of at most 32,767 characters; a new string is added."""
+        """Returns the position of a string of at most 32,767 characters, adding the string if it is new."""
         number = self._numbers.get(text)
         if number is None:
             number = self._numbers[text] = len(self.items)

@@ -21,7 +21,7 @@ from quire.xlsx.styles import ACCENT, MUTED, Formats, number_format, side_of
 from quire.xlsx.widths import FILTER_BUTTON, MIN_WIDTH, display_width, header_height, header_lines, header_width
 from quire.xlsx.xml_text import FORMULA_STARTS
 
-HEADER_ROW = 2  # the row of the table header, below the sheet's heading
+HEADER_ROW = 2  # the table header's row, below the sheet's heading
 
 
 def add_static_sheet(book: Book, formats: Formats, sheet: FactSheet | TableSheet, *, timezone: str) -> Worksheet:
@@ -67,7 +67,7 @@ def _write_facts(page: Worksheet, formats: Formats, sheet: FactSheet, timezone: 
 
 
 def _write_section(page: Worksheet, formats: Formats, section: FactSection, row: int) -> int:
-    """Writes a section that begins at ``row``, and returns the number of the row after the section."""
+    """Writes a section that starts at ``row``, and returns the number of the row after it."""
     if section.heading:
         _write(page, row, 0, section.heading, formats.of(bold=True, font_size=13))
         row += 1

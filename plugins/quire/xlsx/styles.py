@@ -1,4 +1,4 @@
-"""The cell formats of a workbook, and the default number format of each column type."""
+"""A workbook's cell formats, and each column type's default number format."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _SECTION = re.compile(
     r'((?:\[(?!h+\]|m+\]|s+\]|\$)[^\[\]]*+\])*)((?:"[^"]*+(?:"|\Z)|[\\_*].|\[[^\[\]]*+\]|[^;])+)',
     re.IGNORECASE | re.DOTALL,
 )
-# The digits of a number in a section; quoted text and brackets are matched first because they may contain digits.
+# A number's digits in a section; quoted text and brackets are matched first because they may contain digits.
 _DIGITS = re.compile(r'"[^"]*+(?:"|\Z)|\[[^\]]*+(?:\]|\Z)|[\\_*].|(?P<digits>[#0?.](?:[#0?,.]*[#0?.])?)', re.DOTALL)
 MAX_FORMAT_LENGTH, MAX_DECIMALS = 255, 30  # Excel's limits for a format code
-# Excel shows booleans as words, regardless of the code; without this code, LibreOffice prints 1 and 0 on some pages.
+# Excel shows booleans as words whatever the code; without this one, LibreOffice prints 1 and 0 on some pages.
 BOOLEAN = '"TRUE";"TRUE";"FALSE"'
 
 
@@ -45,7 +45,7 @@ class Formats:
         return self._formats[key]
 
     def header(self, side: str, *, has_filter: bool = True) -> Format:
-        """Returns the format of a column title, aligned like the column's values: left, center or right."""
+        """Returns the format for a column title, aligned like the column's values: left, center or right."""
         indent = HEADER_INDENTS[side] if has_filter or side == "left" else 0
         return self.of(
             bold=True, bg_color=SHADE, bottom=1, bottom_color=LINE, text_wrap=True, valign="vcenter",
@@ -53,25 +53,25 @@ class Formats:
         )  # fmt: skip
 
     def value(self, number_format: str, side: str = "right") -> Format:
-        """Returns the format of a value."""
+        """Returns the format for a value."""
         return self.of(num_format=number_format, valign="vcenter", align=side)
 
     def text(self, *, quoted: bool = False) -> Format:
-        """Returns the format of text; if quoted, the cell remains text after a user edits it."""
+        """Returns the format for text; if quoted, the cell remains text after a user edits it."""
         look = {"align": "left", "indent": 1, "valign": "vcenter"}  # separates text from a number to its left
         return self.of(**look, quote_prefix=True) if quoted else self.of(**look)
 
     def total(self, number_format: str, function: str = "sum") -> Format:
-        """Returns the format of a total, which shows the function's name unless the function is sum or count."""
+        """Returns the format for a total, which shows the function's name unless the function is sum or count."""
         code = number_format if function in ("sum", "count") else with_word(number_format, function)
         return self.of(num_format=code, bold=True, top=1, top_color=LINE, valign="vcenter")
 
     def quoted_total(self) -> Format:
-        """Returns the format of a total written as text; the cell remains text after a user edits it."""
+        """Returns the format for a total written as text; the cell remains text after a user edits it."""
         return self.of(bold=True, top=1, top_color=LINE, valign="vcenter", align="right", quote_prefix=True)
 
     def total_label(self) -> Format:
-        """Returns the format of the label to the left of the totals."""
+        """Returns the format for the label to the left of the totals."""
         return self.of(bold=True, top=1, top_color=LINE, align="left", indent=1, valign="vcenter")
 
 
@@ -113,7 +113,7 @@ def number_format(kind: pa.DataType) -> str:
 
 
 def total_number_format(code: str, function: str) -> str:
-    """Returns the format code of the total of values whose format code is ``code``."""
+    """Returns the format code for a total over values whose format code is ``code``."""
     if function == "count":
         return "#,##0"
     if code == BOOLEAN:
@@ -122,7 +122,7 @@ def total_number_format(code: str, function: str) -> str:
 
 
 def side_of(kind: pa.DataType) -> str:
-    """Returns the horizontal alignment of a type's values: left, center or right."""
+    """Returns the horizontal alignment for a type's values: left, center or right."""
     if pa.types.is_boolean(kind):
         return "center"
     return "left" if pa.types.is_string(kind) else "right"

@@ -90,7 +90,7 @@ def inline_cells(column: pa.Array, styles: Styles) -> Cells:
 
 
 class _ColumnBytes:
-    """Properties of a column, derived from all of its bytes at once rather than from each value."""
+    """A column's properties, derived from all of its bytes at once rather than from each value."""
 
     def __init__(self, column: pa.Array) -> None:
         offsets, data = column.buffers()[1:]
@@ -103,7 +103,7 @@ class _ColumnBytes:
 
     @property
     def need_escapes(self) -> bool:
-        """Whether some value may need escaping; False means that no value does."""
+        """Whether any value might need escaping; False means that none does."""
         return self._lowest < 0x20 or any(self._contains(rare) for rare in RARE_BYTES)
 
     def _contains(self, rare: bytes) -> bool:

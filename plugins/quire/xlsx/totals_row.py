@@ -43,7 +43,7 @@ class Totals:
         self._has_previous_files = False
 
     def add(self, columns: Sequence[RenderedColumn]) -> None:
-        """Adds the columns of a batch."""
+        """Adds a batch's columns."""
         for total, column in zip(self._totals, columns, strict=True):
             if total and column.partial_total:
                 total.add(column.partial_total, column.texts)
@@ -53,7 +53,7 @@ class Totals:
         self._sheets.append((name, rows))
 
     def end_file(self) -> None:
-        """Records the end of a file; the formulas of the next file cannot refer to its rows."""
+        """Records the end of a file; formulas in the next file cannot refer to its rows."""
         self._sheets.clear()
         self._has_previous_files = True
 
@@ -62,7 +62,7 @@ class Totals:
 
         Args:
             number: the row's number, counted from 1.
-            styles: two style numbers per cell: the normal one, and one for text that begins like a formula.
+            styles: two style numbers per cell: the normal one, and one for text that starts like a formula.
             label: the number of the shared string that labels the row; None if the first cell has a total.
         """
         cells = []
@@ -111,12 +111,12 @@ class _Total:
 
     @property
     def has_unrepresentable_dates(self) -> bool:
-        """Whether Excel cannot represent some of the column's dates or times."""
+        """Whether the column has dates or times that Excel cannot represent."""
         return self._is_temporal and self.texts > 0
 
     @property
     def value_note(self) -> str:
-        """A clause about a total that is written as a value instead of a formula."""
+        """A clause describing a total that is written as a value instead of a formula."""
         exact = "" if self.function == "mean" else "is exact but "
         return f"the total {exact}does not change when you filter"
 
@@ -142,10 +142,11 @@ class _Total:
         return f"{self.title}: {self.texts_note('value')}; {total}."
 
     def content(self, sheets: Sequence[tuple[str, int]] | None) -> str:
-        """Returns the part of the total's cell XML that follows the style.
+        """Returns what follows the style in the total's cell XML.
 
         Args:
-            sheets: the name and row count of each sheet up to the total's own sheet; None if there are preceding files.
+            sheets: each sheet's name and row count, up to and including the total's sheet; None if files precede this
+                one.
         """
         value = self._value()
         if value is None:
@@ -179,14 +180,14 @@ class _Total:
     def _can_use_subtotal(self, value: Any) -> bool:
         """Returns whether Excel's SUBTOTAL would return this value.
 
-        All functions of SUBTOTAL except COUNTA ignore text, and any digits after the 15th.
+        All SUBTOTAL functions except COUNTA ignore text, and any digits after the 15th.
         """
         if not self._partial.count:
             return False
         return self.function == "count" or not (self.texts or self._is_boolean or not _is_number(value))
 
     def _formula(self, sheets: Sequence[tuple[str, int]]) -> str:
-        """Returns the SUBTOTAL of the column over all sheets, or an empty string if it would exceed Excel's limits."""
+        """Returns the column's SUBTOTAL over all sheets, or an empty string if it would exceed Excel's limits."""
         ranges = []
         for number, (name, rows) in enumerate(sheets, 1):
             quoted = name.replace("'", "''")

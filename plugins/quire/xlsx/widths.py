@@ -1,4 +1,4 @@
-"""Derives column widths from the header and a sample of the values."""
+"""Derives column widths from the headers and a sample of the values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEAN_DECIMAL_WIDTH = 2.0  # room for the decimal place in a mean of integers
 
 
 def display_width(text: str) -> float:
-    """Returns the width of a string's first line in Latin characters; an East Asian character counts as two.
+    """Returns the width of a string's first line, in Latin characters; an East Asian character counts as two.
 
     Only the first ``MAX_MEASURED`` characters are measured, because no column can be wider.
     """
@@ -59,9 +59,9 @@ def column_widths(columns: Sequence[SheetColumn], schema: pa.Schema, sample: pa.
     """Returns each column's width in Excel's units.
 
     Args:
-        columns: the columns, with their titles and any widths that the definition sets.
-        schema: the schema of the rows.
-        sample: the first rows, if there are any.
+        columns: the columns, with their titles and any widths set in the definition.
+        schema: the rows' schema.
+        sample: the first rows, if any.
     """
     return [
         column.width or _width(column, schema.field(column.name).type, sample.column(position) if sample else None)

@@ -38,7 +38,7 @@ def write_workbook(
         The outcome for each file's rows.
 
     Raises:
-        WorkbookError: the rows exceed the limits of a workbook, or their number differs from the announced number.
+        WorkbookError: the rows exceed a workbook's limits, or there are more or fewer rows than announced.
     """
     detail = workbook.detail
     if detail is None:
@@ -73,7 +73,7 @@ def write_workbook(
 
 
 def _parts(writer: DetailWriter) -> Iterator[Part]:
-    """Yields a file's parts: those that do not depend on the rows, the detail sheets, and finally the other parts."""
+    """Yields a file's parts: those that do not depend on the rows, then the detail sheets, and finally the rest."""
     workbook = writer.workbook
     yield from writer.opening
     yield from writer.sheets()

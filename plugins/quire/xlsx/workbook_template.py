@@ -1,7 +1,7 @@
 """Creates a template with XlsxWriter: a workbook without rows, which provides the XML around a detail sheet's rows.
 
 XlsxWriter numbers styles and shared strings in order of first use, and the detail sheets come first. Styles and strings
-therefore have the same numbers in a template with one detail sheet as in the complete workbook.
+therefore have the same numbers in a template with one detail sheet as in the full workbook.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OPTIONS = {
 }
 TOTAL = "Total"
 OPENING = ("_rels/.rels", "docProps/core.xml")  # programs recognize a workbook by its first parts
-# The rows of the template below the header: one row for each style, then the totals rows.
+# The template's rows below the header: one row for each style, then the totals rows.
 VALUE_ROW, TEXT_ROW, QUOTED_ROW, TOTAL_ROW, QUOTED_TOTAL_ROW = 1, 2, 3, 4, 5
 _ROW = re.compile(rb'<row r="(\d+)"[^<]*+(?:<(?!row |/row>)[^<]*+)*</row>')
 _STYLE = re.compile(rb'<c r="[A-Z]+\d+"(?: s="(\d+)")?')
@@ -61,16 +61,16 @@ class DetailSheet:
 
 @dataclass(frozen=True, slots=True)
 class SheetFrame:
-    """The parts of a detail sheet that surround its rows.
+    """The parts of a detail sheet around its rows.
 
     Args:
         before: the sheet's XML up to the first row.
         after: the sheet's XML after the last row.
-        styles: the style numbers of each column.
-        totals: two style numbers per column: for a normal total, and for a total that begins like a formula; empty if
+        styles: each column's style numbers.
+        totals: two style numbers per column: for a normal total, and for a total that starts like a formula; empty if
             no column has a total.
-        label: the number of the shared string "Total"; None if there is no label.
-        strings: the shared strings of the header.
+        label: the number of the "Total" shared string; None if there is no label.
+        strings: the header's shared strings.
         opening: the names and contents of the package's first parts, which do not depend on the sheets.
     """
 
@@ -100,7 +100,7 @@ def build_book(
 
     Args:
         workbook: the title, dates and columns.
-        widths: the widths of the detail columns.
+        widths: the detail columns' widths.
         details: the detail sheets.
         static_sheets: the static sheets.
         opens_with_rows: whether the first detail sheet is active when the workbook opens.
@@ -124,12 +124,12 @@ def build_book(
 
 
 def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *, opens: bool) -> SheetFrame:
-    """Returns the parts of a detail sheet that surround its rows.
+    """Returns the parts of a detail sheet around its rows.
 
     Args:
         workbook: a workbook with detail rows.
-        widths: the widths of the detail columns.
-        sheet: the sheet's name and number of rows.
+        widths: the detail columns' widths.
+        sheet: the sheet's name and row count.
         opens: whether the sheet is active when the workbook opens.
     """
     detail = workbook.detail
@@ -164,7 +164,7 @@ def without_dimension(before: bytes) -> bytes:
 
 
 def shared_items(parts: dict[str, bytes]) -> tuple[str, ...]:
-    """Returns the shared strings of a package, as XML elements."""
+    """Returns a package's shared strings, as XML elements."""
     return tuple(_ITEM.findall(parts.get("xl/sharedStrings.xml", b"").decode()))
 
 

@@ -25,7 +25,7 @@ _ESCAPES = str.maketrans(
 
 
 def longest(texts: pl.Series) -> int:
-    """Returns the length of the longest string, in UTF-8 bytes."""
+    """Returns the longest string's length, in UTF-8 bytes."""
     length = texts.str.len_bytes().max()
     return length if isinstance(length, int) else 0
 
@@ -51,7 +51,7 @@ def cut_texts(texts: pl.Series) -> tuple[pl.Series, int]:
 
 
 def escape_text(text: str) -> str:
-    """Returns a string escaped for the content of an XML element, including Excel's own escapes."""
+    """Escapes a string for an XML element's content, including Excel's own escapes."""
     return _LOOKS_ESCAPED.sub("_x005F_", text).translate(_ESCAPES)
 
 
