@@ -21,7 +21,7 @@ from tests.fast_mode import (
 )
 from tests.faults.counts import pytest_terminal_summary  # noqa: F401 - a hook
 
-if TYPE_CHECKING:  # only the fixtures import these modules, because the controller of pytest-xdist does not need them
+if TYPE_CHECKING:  # only the fixtures import these modules, because pytest-xdist's controller does not need them
     import boto3
     from quire.dev_stack.postgres_server import PostgresServer
     from quire.dev_stack.s3_server import S3Server
@@ -121,7 +121,7 @@ def bucket(s3_server: S3Server, s3_session: boto3.session.Session) -> Iterator[S
 
 @pytest.fixture
 def store_connection(s3_server: S3Server) -> str:
-    """The Airflow connection URI of the S3 server."""
+    """The S3 server's Airflow connection URI."""
     return s3_server.connection
 
 

@@ -1,4 +1,4 @@
-"""Finds fields of a report definition by the dotted paths in the documentation."""
+"""Finds report definition fields by the dotted paths in the documentation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def field_names(model: type[BaseModel] = ReportDefinition) -> set[str]:
-    """Returns the names of all fields in a definition, at any depth."""
+    """Returns the names of all of a definition's fields, at any depth."""
     names = set(model.model_fields)
     return names.union(
         *(field_names(part) for field in model.model_fields.values() for part in _models(field.annotation))

@@ -23,7 +23,7 @@ class Block:
 
     Args:
         language: the word after the fence.
-        text: the content, without the indentation of the fence.
+        text: the content, without the fence's indentation.
     """
 
     language: str
@@ -36,7 +36,7 @@ def identify(page: Path) -> str:
 
 
 def blocks(page: Path) -> list[Block]:
-    """Returns the fenced code blocks of a page."""
+    """Returns a page's fenced code blocks."""
     return [
         Block(language=language, text=re.sub(f"^{indent}", "", text, flags=re.MULTILINE))
         for indent, language, text in _FENCE.findall(page.read_text())
@@ -66,13 +66,13 @@ def local_links(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Returns the anchors of a page's headings, as GitHub derives them."""
+    """Returns a page's heading anchors, as GitHub derives them."""
     headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def first_cells(page: Path, heading: str) -> list[str]:
-    """Returns the code spans in the first column of each table between a heading and the next heading of its level."""
+    """Returns the code spans in the first column of each table in the section under a heading."""
     level = heading.split()[0]
     section = f"\n{prose(page)}".partition(f"\n{heading}\n")[2]
     section = re.split(rf"^#{{1,{len(level)}}} ", section, maxsplit=1, flags=re.MULTILINE)[0]
@@ -92,7 +92,7 @@ def repository_files() -> tuple[Path, ...]:
 
 @cache
 def source_text() -> str:
-    """Returns the concatenated contents of all files outside the documentation."""
+    """Returns the contents of all files outside the documentation, concatenated."""
     texts = []
     for path in repository_files():
         content = b"" if path.suffix == ".md" else path.read_bytes()

@@ -112,7 +112,7 @@ def fill_many_events(url: str, last: int, *, minutes: int) -> None:
 
 
 def session_of(url: str, *, timezone: str = ZONE, seconds: float = 60) -> SourceSession:
-    """Returns the settings of a session on a test database."""
+    """Returns the settings for a session on a test database."""
     return SourceSession(url=url, timezone=timezone, timeout=timedelta(seconds=seconds))
 
 

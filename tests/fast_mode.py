@@ -22,12 +22,12 @@ REASON = "a fast test cannot start a server or a desktop program: let it use the
 
 
 def examples(count: int) -> int:
-    """Returns the number of Hypothesis examples to try: ``count``, or a quarter of it in a fast run."""
+    """Returns how many Hypothesis examples to try: ``count``, or a quarter of it in a fast run."""
     return max(1, count * settings().max_examples // FULL_EXAMPLES)
 
 
 def sized(complete: int, *, fast: int) -> int:
-    """Returns the size of a test's data: the complete size or, in a fast run, a smaller one."""
+    """Returns the size of a test's data: ``complete`` or, in a fast run, ``fast``."""
     return complete if settings().max_examples >= FULL_EXAMPLES else fast
 
 

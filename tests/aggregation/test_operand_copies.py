@@ -1,4 +1,4 @@
-"""Polars copies the operands of some functions, so nested calls are rejected before the copies exhaust memory."""
+"""Polars copies some functions' operands, so nested calls are rejected before the copies exhaust memory."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ OTHER_FORMS = {
 
 
 def copies(expression: str) -> int:
-    """Counts the copies of an operand in Polars' expression tree; the SQL expression contains the operand only once."""
+    """Counts an operand's copies in Polars' expression tree; the SQL expression contains the operand only once."""
     try:
         tree = str(pl.sql_expr(expression))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):

@@ -78,7 +78,7 @@ def build(summaries: list[Summary], arriving: Iterator[pa.RecordBatch], *, group
 
 
 def at_once(summary: Summary, rows: int) -> pl.DataFrame:
-    """Returns the partial summary of all rows, computed by a single query."""
+    """Returns the partial summary for all rows, computed by a single query."""
     table = pl.DataFrame(pa.Table.from_batches(batches(rows), SCHEMA))
     return partial_groups(table.lazy(), summary, COLUMNS, timezone=ZONE).collect(engine="in-memory")
 
@@ -122,7 +122,7 @@ def test_builder_with_unsummable_values_forwards_rows_and_then_fails() -> None:
 
 
 class WatchedStore(S3Store):
-    """A store that records the key of each object that is read."""
+    """A store that records the key of each object read from it."""
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)

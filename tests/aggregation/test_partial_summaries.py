@@ -78,7 +78,7 @@ def rows_of(store: S3Store, key: str) -> pl.DataFrame:
 
 
 def parts(store: S3Store) -> list[str]:
-    """Returns the keys of the partial summaries and of their records."""
+    """Returns the keys of the partial summaries that the partitions' records list."""
     records = [entry.key for entry in store.list("partitions/") if entry.key.count("/") == 5]
     named = [key for record in records if record.endswith(".json") for key in named_by(store, record)]
     return sorted(named)
@@ -104,7 +104,7 @@ def test_merged_summary_equals_postgresql_before_and_after_changes(
 
 
 def assert_equal(frame: pl.DataFrame, url: str) -> None:
-    """Asserts that a summary of all measures equals PostgreSQL's result."""
+    """Asserts that a summary with all measures equals PostgreSQL's result."""
     bound = SQL % {"start": "'2013-01-01'", "end": "'2013-05-01'"}
     with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{ZONE}'")

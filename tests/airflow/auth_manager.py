@@ -10,7 +10,7 @@ from tests.airflow.portal import HIDDEN, OUTSIDER
 
 
 class PartialAuthManager(SimpleAuthManager):
-    """Denies ``outsider`` all access to ``flights``; the user's role applies to all other reports."""
+    """Denies ``outsider`` all access to ``flights``; for other reports, the user's role applies."""
 
     def is_authorized_dag(self, *, method: Any, user: Any, access_entity: Any = None, details: Any = None) -> bool:
         if user.get_name() == OUTSIDER and details is not None and details.id == HIDDEN:

@@ -80,7 +80,7 @@ def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) ->
 def running_stack(
     servers: None, tmp_path_factory: pytest.TempPathFactory, airflow_include: Path, mailbox: Mailbox
 ) -> Iterator[LocalStack]:
-    """A complete stack with a running scheduler, separate from the servers that other tests use."""
+    """A full stack with a running scheduler, separate from the servers that other tests use."""
     mail = {"conn_type": "smtp", "host": "127.0.0.1", "port": mailbox.port, "login": MAIL_LOGIN}
     plain = {"from_email": SENDER, "disable_ssl": True, "disable_tls": True}
     environment = {

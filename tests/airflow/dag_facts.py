@@ -1,7 +1,7 @@
 """Script: prints facts about the DAGs in dags/reports.py as JSON.
 
 It runs in a separate process, because importing Airflow requires a home directory. ``dag_facts.py CONNECTION …`` also
-prints the libpq URI of each connection.
+prints each connection's libpq URI.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Portal clients that sign in as different users of a running stack."""
+"""Portal clients that sign in to a running stack as different users."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def browser(stack: LocalStack, user: str = ADMIN) -> httpx.Client:
 
 
 def ask(client: httpx.Client, report: str, start: str, end: str, **fields: Any) -> str:
-    """Requests a report and returns the ID of the run, which may already be published."""
+    """Requests a report and returns the run's ID; the run may already be published."""
     answer = client.post(f"/api/reports/{report}/runs", json={"start": start, "end": end, **fields})
     assert answer.status_code in (200, 202), answer.text
     return str(answer.json()["run_id"])

@@ -11,7 +11,7 @@ from airflow.sdk import BaseNotifier
 
 
 class RecordingNotifier(BaseNotifier):
-    """Appends the texts of each notification to a file, in one line."""
+    """Appends each notification's texts to a file, on one line."""
 
     template_fields: Sequence[str] = ("texts",)
 

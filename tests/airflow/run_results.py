@@ -1,4 +1,4 @@
-"""The result of a run that a running Airflow has executed."""
+"""A run's result, as returned by a running Airflow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quire.dev_stack.airflow_runs import return_value, task_states
 
 
 def published_value(client: httpx.Client, dag_id: str, run_id: str) -> dict[str, Any]:
-    """Returns the return value of the task that published a run."""
+    """Returns the value returned by the task that published a run."""
     states = task_states(client, dag_id, run_id)
     planned = return_value(client, dag_id, run_id, "plan")
     publisher = publishing_task([{"task_id": task, "state": state} for task, _, state in states], planned)

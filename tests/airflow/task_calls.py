@@ -31,12 +31,12 @@ class TaskCalls:
         definition: the report.
         conf: the run's conf.
         build: a function that builds the DAG.
-        xcoms: the XComs by task and key; an XCom of a mapped task is a list.
-        outlets: URIs of the assets that Airflow would create events for, by task.
-        partition_keys: the partition keys in the events of the run.
+        xcoms: the XComs by task and key; a mapped task's XCom is a list.
+        outlets: URIs of the assets for which Airflow would create events, by task.
+        partition_keys: the partition keys in the run's events.
         skipped: the tasks that a task asked Airflow to skip.
-        started_at: the start of the run, which stays the same if a task is retried.
-        try_number: the attempt of the current task.
+        started_at: when the run started; stays the same if a task is retried.
+        try_number: the current task's attempt number.
         earlier_states: the states of the run's tasks before this attempt.
     """
 

@@ -1,4 +1,4 @@
-"""Whatever exception a report's notifier raises, Airflow collects the DAGs of all reports."""
+"""Airflow collects every report's DAGs, whatever exception a report's notifier raises."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_notifier_that_raises_breaks_only_its_report(tmp_path: Path) -> None:
 
 
 class FailingQueues(dict[str, str]):
-    """Queues by stage. Looking up the queue of publish raises an error; by then, the DAG has several tasks."""
+    """Queues by stage. Looking up publish's queue raises an error; by then, the DAG has several tasks."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()

@@ -41,7 +41,7 @@ def session(fresh_database: str) -> SourceSession:
 
 @pytest.fixture
 def start(session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Start:
-    """Calls plan for a run of a definition, and returns the run."""
+    """Calls plan for one of a definition's runs, and returns the run."""
 
     def call(definition: ReportDefinition, conf: dict[str, Any] = CONF, **options: Any) -> TaskCalls:
         calls = task_calls(monkeypatch, definition, conf, session=session, store=bucket, **options)

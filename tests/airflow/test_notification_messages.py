@@ -148,7 +148,7 @@ SECRET = "7h1s-1s-s3cr3t"
 
 
 class TaskInstance:
-    """Exposes the complete context to templates, like Airflow's own task instance."""
+    """Exposes the full context to templates, like Airflow's own task instance."""
 
     def __init__(self, context: dict[str, Any]) -> None:
         self.context = context

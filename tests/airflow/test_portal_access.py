@@ -1,4 +1,4 @@
-"""Every route checks the permissions of every kind of user."""
+"""Every route checks permissions for every kind of user."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FILL = {"report": HIDDEN, "run_id": "any", "run_key": "0" * 32, "name": "summary
 
 
 def run_in_airflow(stack: LocalStack, code: str) -> str:
-    """Runs Python code in the environment of the stack's Airflow, and returns the last line of output."""
+    """Runs Python code in the stack's Airflow environment, and returns the last line of output."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, **stack.airflow.environment()},
@@ -46,7 +46,7 @@ def run_in_airflow(stack: LocalStack, code: str) -> str:
 
 @pytest.fixture(scope="module")
 def requests(running_stack: LocalStack) -> list[tuple[str, str]]:
-    """The method and path of every portal route."""
+    """Every portal route's method and path."""
     routes: list[tuple[str, list[str]]] = json.loads(run_in_airflow(running_stack, ROUTES))
     requests = [(method, path.format(**FILL)) for path, methods in routes for method in methods]
     assert len(requests) >= 18

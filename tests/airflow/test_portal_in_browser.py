@@ -129,7 +129,7 @@ def test_reader_requests_last_month_and_downloads_its_rows(
         page.get_by_role("link", name="Reports").click()
         place = page.frame_locator("iframe")
     messages = request_last_month(page, place, airline, last_month)
-    assert messages  # how many the browser shows depends on the speed of the run
+    assert messages  # how many the browser shows depends on how fast the run is
     assert messages <= {"Waiting for a worker", *PROGRESS}, messages
     name = f"flights_{last_month:%Y-%m}.xlsx"
     rows = sheet_rows(download(page, place, name, tmp_path), "Flights from New York")

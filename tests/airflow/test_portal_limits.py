@@ -66,7 +66,7 @@ def test_redirect_ignores_the_host_header(running_stack: LocalStack) -> None:
 
 @pytest.fixture
 def published(running_stack: LocalStack) -> tuple[httpx.URL, Manifest, S3Store]:
-    """The URL of a run's ZIP file, the run's manifest and the store."""
+    """The ZIP file URL and manifest of a run, and the store."""
     store = S3Store(StoreSettings.from_uri(running_stack.s3.connection, bucket="quire"))
     with program(running_stack) as client:
         run = wait(client, "daily", ask(client, "daily", "2013-02-07", "2013-02-07"))

@@ -42,8 +42,8 @@ def statuses(portal: httpx.Client, operation: Any, existing: dict[str, str]) -> 
 
     Args:
         portal: the client.
-        operation: an operation of the API.
-        existing: values of existing objects, which replace two thirds of the generated path parameters.
+        operation: one of the API's operations.
+        existing: values that identify existing objects; they replace two thirds of the generated path parameters.
     """
     status_codes: set[int] = set()
 

@@ -49,7 +49,7 @@ def task_log(stack: LocalStack, dag_id: str, run_id: str, task_id: str) -> str:
 
 
 def test_year_of_flights_is_published_by_mapped_tasks(running_stack: LocalStack, client: httpx.Client) -> None:
-    # forced, because other tests may have stored some of these months
+    # forced, because other tests may already have stored some of these months
     run_id = start_run(client, "flights", {"start": "2013-01-01", "end": "2013-12-31", "force": True, "fan_out": True})
     assert wait(client, "flights", run_id) == "success"
     states = task_states(client, "flights", run_id)

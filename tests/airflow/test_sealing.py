@@ -1,4 +1,4 @@
-"""Tampering with XComs is detected: a task accepts only records that another task of the same run wrote for it."""
+"""Tampering with XComs is detected: a task accepts only records that another task in the same run wrote for it."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def attempts(
 ) -> tuple[TaskCalls, TaskCalls]:
     """Two runs with the same ID but different rows, as if the first run had been deleted in Airflow.
 
-    All tasks of the first run except publish have run.
+    All of the first run's tasks except publish have run.
     """
     sql = SQL.replace("ORDER BY", "AND kind = %(kind)s ORDER BY")
     definition = events_report(tmp_path, sql=sql, parameters={"kind": {"type": "string", "default": "a"}})

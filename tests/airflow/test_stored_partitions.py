@@ -90,4 +90,4 @@ def test_housekeeping_returns_what_it_deleted(client: httpx.Client) -> None:
     assert wait(client, "quire__housekeeping", run_id) == "success"
     result = return_value(client, "quire__housekeeping", run_id, "collect")
     assert (result["runs"], result["objects"]) == (0, 0)
-    assert "flights" not in result["active"]  # earlier runs of the report have released their leases
+    assert "flights" not in result["active"]  # the report's earlier runs have released their leases

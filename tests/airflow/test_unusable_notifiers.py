@@ -1,4 +1,4 @@
-"""``quire check`` reports each unusable notifier in one line, before any run needs it."""
+"""``quire check`` reports each unusable notifier on one line, before any run needs it."""
 
 from __future__ import annotations
 

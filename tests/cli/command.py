@@ -18,7 +18,7 @@ QUIRE = [sys.executable, "-m", "quire"]
 
 
 def quire(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command in this process; see test_app.py for tests of the process itself."""
+    """Runs the command in the current process; test_app.py tests it as a separate process."""
     output, errors = io.StringIO(), io.StringIO()
     with (
         patch.dict(os.environ, _complete(environment), clear=True),

@@ -24,7 +24,7 @@ WORKERS = 3
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The base images, keyed by the name of the setting that selects each image."""
+    """The base images, keyed by the setting that selects each image."""
     reason = engine.missing() or standins.why_not()
     if reason:
         pytest.skip(reason)

@@ -33,7 +33,7 @@ def has_image(name: str) -> bool:
 
 
 def label_of(image: str, label: str) -> str:
-    """Returns the value of a label on an image."""
+    """Returns the value of an image's label."""
     return docker("image", "inspect", "--format", f'{{{{index .Config.Labels "{label}"}}}}', image).strip()
 
 
@@ -66,7 +66,7 @@ class Project:
         return _run([*self._command, *arguments])
 
     def containers(self, service: str, *, every: bool = False) -> list[str]:
-        """Returns the IDs of a service's running containers; with ``every``, also of its stopped containers."""
+        """Returns the IDs of a service's running containers; with ``every``, also those of its stopped containers."""
         labels = {"project": self.name, "service": service}
         filters = [
             part for key, value in labels.items() for part in ("--filter", f"label=com.docker.compose.{key}={value}")

@@ -115,14 +115,14 @@ class ContainerStack:
         return result
 
     def tasks(self, client: httpx.Client, report: str, run_id: str) -> list[dict[str, Any]]:
-        """Returns the tasks of a run."""
+        """Returns a run's tasks."""
         path = f"/api/v2/dags/{report}/dagRuns/{run_id}/taskInstances"
         listed = client.get(path, params={"limit": 100}).raise_for_status().json()["task_instances"]
         fields = ("task_id", "map_index", "state", "hostname", "try_number", "duration")
         return [{name: task[name] for name in fields} for task in listed]
 
     def uploads(self, report: str) -> set[tuple[str, str]]:
-        """Returns the key and ID of each unfinished upload."""
+        """Returns each unfinished upload's key and ID."""
         store = self.store()
         listed = store.client.list_multipart_uploads(Bucket=store.bucket, Prefix=f"reports/{report}/")
         return {(upload["Key"], upload["UploadId"]) for upload in listed.get("Uploads", [])}
@@ -163,9 +163,9 @@ def wait_for(done: Callable[[], bool], *, deadline: float, what: Callable[[], st
 
 
 def digests_of_cells(body: bytes) -> dict[str, str]:
-    """Returns digests of the large sheets and of the shared strings, ignoring strings that the About sheet uses.
+    """Returns digests of the large sheets and the shared strings, ignoring strings that the About sheet uses.
 
-    The About sheet contains the time of the run, so its cells differ even between runs with the same rows.
+    The About sheet contains the run's time, so the sheet's cells differ even between runs with the same rows.
     """
     about = CalamineWorkbook.from_filelike(BytesIO(body)).get_sheet_by_name("About").to_python()
     excluded = {str(cell) for row in about for cell in row}

@@ -39,7 +39,7 @@ def base_images() -> dict[str, str]:
 
 
 def provide(setting: str, image: str, folder: Path) -> str:
-    """Returns the name of an available image: the published image, which is pulled if possible, or its substitute.
+    """Returns the name of an available image: the published image, pulled if possible, or its substitute.
 
     A substitute has a tag but no digest, because it is built on this host.
     """

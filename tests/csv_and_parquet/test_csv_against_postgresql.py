@@ -41,7 +41,7 @@ LITERALS = {
     "text[]": ["{a,NULL,\"b,c\"}"],
     "jsonb": ['{"a": "x,\\"y"}'],
 }  # fmt: skip
-# n is between 1 and 2,000; the values are spread over the range of each type
+# n is between 1 and 2,000; the values are spread across each type's range
 SPREAD = {
     "date": "DATE '2000-01-01' + (n * 1051 % 20011) * 107 - 1500000",
     "timestamp": "TIMESTAMP '2000-01-01' + ((n * 1051 % 20011) * 107 - 1000000) * interval '1 day 00:00:01.01'",

@@ -1,4 +1,4 @@
-"""Row groups of stored Parquet files use limited memory, and their encodings depend on the rows."""
+"""Row groups in stored Parquet files use limited memory, and their encodings depend on the rows."""
 
 from __future__ import annotations
 

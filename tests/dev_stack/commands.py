@@ -56,7 +56,7 @@ def pids(folder: Path) -> dict[str, int]:
 
 
 def session_processes(leaders: set[int]) -> set[int]:
-    """Returns all live processes in the sessions with these leaders, and their descendants in other sessions."""
+    """Returns all live processes in these leaders' sessions, and the processes' descendants in other sessions."""
     table = _living()
     members = {pid for pid, (_, leader) in table.items() if leader in leaders}
     while more := {pid for pid, (parent, _) in table.items() if parent in members} - members:
@@ -70,7 +70,7 @@ def still_running(processes: set[int]) -> set[int]:
 
 
 def _living() -> dict[int, tuple[int, int]]:
-    """Returns the parent and session of every live process."""
+    """Returns every live process's parent and session."""
     table = {}
     for entry in Path("/proc").iterdir():
         try:
@@ -83,7 +83,7 @@ def _living() -> dict[int, tuple[int, int]]:
 
 
 def listening(processes: set[int]) -> set[tuple[str, int]]:
-    """Returns the address (in the kernel's notation) and port of each socket on which the processes listen."""
+    """Returns the address (in the kernel's notation) and port of each socket that the processes listen on."""
     inodes = set()
     for pid in processes:
         for descriptor in Path(f"/proc/{pid}/fd").glob("*"):

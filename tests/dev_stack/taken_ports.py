@@ -1,4 +1,4 @@
-"""Occupies the default ports of a local stack."""
+"""Occupies a local stack's default ports."""
 
 from __future__ import annotations
 

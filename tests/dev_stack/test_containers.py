@@ -1,4 +1,4 @@
-"""The one-time setup of the container stack creates the bucket and loads the flights."""
+"""The container stack's one-time setup creates the bucket and loads the flights."""
 
 from __future__ import annotations
 

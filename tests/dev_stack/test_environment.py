@@ -99,7 +99,7 @@ except KeyboardInterrupt:
 
 
 def test_simultaneous_signals_interrupt_once() -> None:
-    """Runs in a separate process with a single thread, because another thread would receive the blocked signals."""
+    """Runs in a separate single-threaded process, because another thread would receive the blocked signals."""
     done = subprocess.run([sys.executable, "-c", SIMULTANEOUS_SIGNALS], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "cleaned 499500\ninterrupted\n"), done.stderr
 

@@ -117,7 +117,7 @@ def test_orphans_of_a_killed_server_are_stopped(tmp_path: Path, again: bool) -> 
 
 @linux
 def test_orphans_of_another_folder_keep_running(tmp_path: Path) -> None:
-    """For example, a record from before the last boot may contain the session ID of an unrelated process."""
+    """For example, a record from before the last boot may contain an unrelated process's session ID."""
     elsewhere, mine = tmp_path / "elsewhere", tmp_path / "mine"
     mine.mkdir()
     other = Server("forgetful", elsewhere)

@@ -162,7 +162,7 @@ def test_airflow_rejects_anonymous_requests(stack: LocalStack) -> None:
 
 
 def wait_for_extract(stack: LocalStack) -> None:
-    """Waits until an extract task of the newest manual run is running."""
+    """Waits until an extract task in the newest manual run is running."""
     query: dict[str, str | int] = {"order_by": "-id", "run_type": "manual", "limit": 1}
     deadline = time.monotonic() + 120
     with stack.airflow.client() as client:
@@ -206,7 +206,7 @@ def test_demo_that_fails_prints_task_reason_and_log_in_one_line(stack: LocalStac
 def test_interrupted_demo_stops_its_run_and_leaves_a_joined_stack(stack: LocalStack, tmp_path: Path) -> None:
     demo = start_command("demo", stack.folder, out=tmp_path / "out", days=("2013-01-01", "2013-12-31"))
     read_until(demo, "plan: 1 of 1")
-    wait_for_extract(stack)  # between two tasks, Airflow's scheduler may complete a run that is just being failed
+    wait_for_extract(stack)  # between two tasks, Airflow's scheduler may complete a run while it is being marked failed
     demo.send_signal(signal.SIGINT)
     _, errors = demo.communicate(timeout=60)
     assert (demo.returncode, errors) == (130, "quire: interrupted\n")
@@ -240,7 +240,7 @@ def test_demo_reports_a_dead_airflow_and_the_next_start_restores_it(stack: Local
 
 
 def test_down_stops_running_tasks_and_leaves_nothing(outputs: list[str], stack: LocalStack) -> None:
-    """This must be the last test of the shared stack, because it stops the stack."""
+    """This must be the last test that uses the shared stack, because it stops the stack."""
     with stack.airflow.client() as client:
         days = {"start": "2013-01-01", "end": "2013-12-31"}
         start_run(client, "flights", {**days, "force": True, "fan_out": True})

@@ -32,7 +32,7 @@ def pid_of(server: S3Server) -> int:
 
 
 def ports_of(server: S3Server) -> dict[str, int]:
-    """Returns the ports of a running server, keyed by the option that sets them."""
+    """Returns a running server's ports, keyed by the option that sets each."""
     command = Path(f"/proc/{pid_of(server)}/cmdline").read_text().split("\0")
     options = dict(argument[1:].split("=", 1) for argument in command if re.match(r"-\w+\.port[.\w]*=[1-9]", argument))
     return {option: int(port) for option, port in options.items()}

@@ -14,18 +14,18 @@ from typing import Any
 from python_calamine import CalamineWorkbook
 from quire.object_store.s3_store import S3Store
 
-OF_A_RUN = ("About", "Files")  # sheets that contain the time of the run and the sizes of its files
+OF_A_RUN = ("About", "Files")  # sheets that contain the run's time and its files' sizes
 _RANDOM = re.compile(r"[0-9a-f]{12,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedState:
-    """The published contents of a bucket.
+    """A bucket's published contents.
 
     Attributes:
-        manifests: the bytes of each manifest, by the manifest's key.
-        cells: the cells of each file that a manifest lists, by the manifest's key and the file's name.
-        layout: the number of objects for each key, after digests and random numbers are removed from the keys.
+        manifests: each manifest's bytes, by its key.
+        cells: the cells in each file that a manifest lists, by the manifest's key and the file's name.
+        layout: how many objects each key has, after digests and random numbers are removed from the keys.
     """
 
     manifests: dict[str, bytes]
@@ -40,7 +40,7 @@ def keys_of(store: S3Store) -> list[str]:
 
 
 def read_object(store: S3Store, key: str) -> bytes | None:
-    """Returns the bytes of an object, or None if the object does not exist."""
+    """Returns an object's bytes, or None if the object does not exist."""
     try:
         return store.client.get_object(Bucket=store.bucket, Key=key)["Body"].read()
     except store.client.exceptions.NoSuchKey:

@@ -30,7 +30,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def count_table(kind: str, results: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yields the lines of a Markdown table of counts; ``kind`` is ``fault`` or ``scenario``."""
+    """Yields a Markdown table of counts, line by line; ``kind`` is ``fault`` or ``scenario``."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for outcomes in results:
         for name in (outcomes[kind], "all"):

@@ -28,7 +28,7 @@ class Fault:
     Attributes:
         name: the fault's name in reports.
         inject: a function that handles the request and injects the fault.
-        promise: the promised result of the process.
+        promise: the result that the process promises.
         applies: a function that returns whether the fault can affect a request.
     """
 
@@ -39,7 +39,7 @@ class Fault:
 
 
 def _is_of_object(request: SeenRequest) -> bool:
-    """Returns whether the response contains an object's bytes. All other responses are XML and have no checksum."""
+    """Returns whether the response contains an object's bytes. Other responses are XML and have no checksum."""
     return request.name.startswith("GET ") and "(bucket)" not in request.name
 
 

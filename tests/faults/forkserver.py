@@ -98,7 +98,7 @@ class ForkServer(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
 
 
 def warm_up() -> None:
-    """Imports the modules of all commands, but starts no thread, because this process will fork."""
+    """Imports every command's modules but starts no threads, because this process will fork."""
     for module in LOADED:
         importlib.import_module(module)
     from botocore import session

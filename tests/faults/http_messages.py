@@ -1,4 +1,4 @@
-"""Reads complete HTTP/1.1 messages; implements only the features that a proxy in front of an S3 server needs."""
+"""Reads complete HTTP/1.1 messages; implements only what a proxy in front of an S3 server needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Message:
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """Returns the value of a header; ``name`` must be in lower case."""
+        """Returns a header's value; ``name`` must be lowercase."""
         return next((value for other, value in self.headers if other.lower() == name), None)
 
     def to_bytes(self) -> bytes:

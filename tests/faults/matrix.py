@@ -1,4 +1,4 @@
-"""Runs cases of the fault matrix: a command with a fault in one request, followed by checks."""
+"""Runs the fault matrix's cases: a command with a fault in one request, followed by checks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Expectation:
 
 @dataclass(slots=True, kw_only=True)
 class CaseResult:
-    """The outcome of a command with a fault, and the promises that it broke."""
+    """The outcome of a command run with a fault, and the promises that the command broke."""
 
     case: str
     outcome: str = "not reached"
@@ -38,7 +38,7 @@ class CaseResult:
 
 
 class Matrix:
-    """Runs cases, and determines the expectation of each scenario once."""
+    """Runs cases, and determines each scenario's expectation once."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -53,7 +53,7 @@ class Matrix:
             return self._expected[scenario.name]
 
     def targets(self, scenario: Scenario, fault: Fault) -> list[str]:
-        """Returns the sorted names of the requests to which a fault applies."""
+        """Returns the names of the requests to which a fault applies, sorted."""
         return sorted(request.name for request in self.expectation(scenario).requests if fault.applies(request))
 
     def run_all(self, cases: Sequence[Case]) -> list[CaseResult]:
@@ -96,7 +96,7 @@ class Matrix:
     def _run_with_fault(
         self, scenario: Scenario, fault: Fault, proxy: Proxy, bucket: str, result: CaseResult
     ) -> list[CommandResult]:
-        """Returns the results of the process with the fault and of the rival commands."""
+        """Returns the results from the process with the fault and from the rival commands."""
         command = self._world.runner.start(scenario.arguments, self._world.environment(bucket, proxy))
         proxy.kill = command.kill
         if scenario.rival_starts == "meanwhile":

@@ -1,6 +1,6 @@
-"""A loopback proxy in front of PostgreSQL; it injects a fault into one of the server's messages.
+"""A loopback proxy in front of PostgreSQL that injects a fault into one of the server's messages.
 
-Messages are numbered consecutively over all connections of a command, which opens them one after another.
+Messages are numbered consecutively across all of a command's connections, which are opened one after another.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class PostgresProxy:
         inject: a function that handles the message and injects a fault.
 
     Attributes:
-        seen: the messages in the order of arrival.
+        seen: the messages in order of arrival.
         met: an event that is set when the target arrives.
-        released: an event for which faults can wait; set at the end of a case at the latest.
+        released: an event that faults can wait for; set by the end of the case at the latest.
         kill: a function that kills the client process.
     """
 

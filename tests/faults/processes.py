@@ -20,7 +20,7 @@ SECONDS_TO_END = 120  # far longer than any command takes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:
-    """The result of a command; ``status`` is None if the process was killed."""
+    """A command's result; ``status`` is None if the process was killed."""
 
     status: int | None
     stdout: str = ""
@@ -76,7 +76,7 @@ class CommandRunner:
         assert self._process.stdout.readline() == "ready\n"
 
     def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> Command:
-        """Starts ``quire`` with arguments and additional environment variables."""
+        """Starts ``quire`` with arguments and extra environment variables."""
         return Command(self._path, arguments, environment)
 
     def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> CommandResult:

@@ -1,4 +1,4 @@
-"""The reports in the fault matrix, and their tables."""
+"""The fault matrix's reports, and the tables they read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EVENTS: Mapping[str, Any] = {
     "workbook": {"formats": ["xlsx", "csv"]},
     "delivery": {"keep": "30d"},
 }
-# The partition and the workbook of this query are larger than an upload part, because random text is incompressible
+# This query's partition and workbook are larger than an upload part, because random text is incompressible.
 LARGE_SQL = """\
 SELECT id, at, kind, note
 FROM public.large

@@ -1,4 +1,4 @@
-"""A loopback proxy in front of an S3 server; it injects a fault into exactly one request.
+"""A loopback proxy in front of an S3 server that injects a fault into exactly one request.
 
 A request is identified by its method, key and turn, because several requests are in progress at once and their order
 differs between runs.
@@ -30,7 +30,7 @@ _QUERY = ("uploads", "partNumber", "delete", "prefix", "delimiter")
 
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
-    """The name of a request in a run, and the sizes of the request and response bodies."""
+    """A request's name within a run, and the sizes of the request and response bodies."""
 
     name: str
     sent: int
@@ -86,7 +86,7 @@ class _Server:
 
 
 def request_name(request: Message) -> str:
-    """Returns a name that identifies a request in every run: its method, its key, and its upload part or listing.
+    """Returns a name that identifies a request in every run: its method, key, and upload part or listing.
 
     Digests and random numbers are replaced with ``*``.
     """
@@ -106,9 +106,9 @@ class S3Proxy:
         inject: a function that handles the request and injects a fault.
 
     Attributes:
-        seen: the requests in the order of their responses.
+        seen: the requests, in order of response.
         met: an event that is set when the target arrives.
-        released: an event for which faults can wait.
+        released: an event that faults can wait for.
         kill: a function that kills the client process; set by the test.
     """
 

@@ -1,4 +1,4 @@
-"""The scenarios of the fault matrix: a command to test, and the commands that run before and after it."""
+"""The fault matrix's scenarios: a command to test, and the commands that run before and after it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Injects every possible fault into every request that a command sends, and checks that Quire keeps its promises.
 
 docs/explanation/reliability.md states the promises. The regular test suite runs a sample; ``make test-slow`` runs the
-complete matrix and prints the number of cases by fault and outcome.
+full matrix and prints the case counts by outcome for each fault and scenario.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class World:
 
     @contextmanager
     def new_bucket(self) -> Iterator[str]:
-        """Creates a bucket for one case, so that late writes by a killed process do not affect other cases."""
+        """Creates a bucket for one case, so that a killed process's late writes do not affect other cases."""
         store = self._s3.create_bucket(f"faults-{uuid.uuid4().hex}")
         self._stores[store.bucket] = store
         try:
@@ -95,7 +95,7 @@ class World:
         return self.runner.run(arguments, self.environment(bucket))
 
     def garbage(self) -> dict[str, bytes]:
-        """Returns the objects of a bucket that contains garbage; they are created only once."""
+        """Returns the objects in a bucket that contains garbage; they are created only once."""
         with self._lock:
             if self._garbage is None:
                 with self.new_bucket() as bucket:
