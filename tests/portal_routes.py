@@ -9,7 +9,7 @@ from quire.settings import CLONE
 
 
 def route_paths() -> Iterator[tuple[str, str]]:
-    """Yields the method and path of each route in the API description."""
+    """Yields the method and path for each route in the API description."""
     for path in sorted((CLONE / "plugins" / "quire" / "portal").glob("*.py")):
         tree = ast.parse(path.read_text())
         prefixes = dict(_routers(tree))
@@ -20,7 +20,7 @@ def route_paths() -> Iterator[tuple[str, str]]:
 
 
 def _routers(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Yields the name and the prefix of each router in a module, except for routers hidden from the API description."""
+    """Yields the name and prefix of each of a module's routers, except those hidden from the API description."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and isinstance(node.targets[0], ast.Name):
             keywords = {keyword.arg: keyword.value for keyword in node.value.keywords}

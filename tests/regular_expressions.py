@@ -46,8 +46,8 @@ def uses_of(sources: Mapping[str, str], dynamic: Mapping[str, str]) -> tuple[lis
     """Returns the uses of regular expressions in the sources, and descriptions of uses whose pattern is unknown.
 
     Args:
-        sources: the content of each file, keyed by the file's name.
-        dynamic: examples of the patterns that are built at run time, keyed by the expression in the source.
+        sources: each file's content, by file name.
+        dynamic: examples of the patterns that are built at run time, by the expression in the source.
     """
     trees = _relevant_nodes(sources)
     texts, compiled = {}, {}
@@ -75,7 +75,7 @@ def uses_of(sources: Mapping[str, str], dynamic: Mapping[str, str]) -> tuple[lis
 
 
 def _relevant_nodes(sources: Mapping[str, str]) -> dict[str, tuple[ast.AST, ...]]:
-    """Returns the syntax nodes of the files that call ``re`` or share a pattern's name with a file that does."""
+    """Returns the syntax nodes in files that call ``re`` or share a pattern's name with a file that does."""
     trees = {file: syntax_nodes(text) for file, text in sources.items() if FUNCTIONS.search(text)}
     names: set[str] = set()
     for node in (node for nodes in trees.values() for node in nodes):
@@ -96,7 +96,7 @@ def _constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _re_call(node: ast.AST, names: set[str]) -> ast.Call | None:
-    """Returns the node if it is a call to one of the functions of re, otherwise None."""
+    """Returns the node if it is a call to one of ``re``'s functions, otherwise None."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names:
         return node if isinstance(node.func.value, ast.Name) and node.func.value.id == "re" else None
     return None
@@ -123,7 +123,7 @@ def _use(
     compiled: Mapping[tuple[str, str], ast.Call],
     dynamic: Mapping[str, str],
 ) -> Use | str | None:
-    """Returns the use of a regular expression in a call, if any, or a string if the pattern cannot be determined."""
+    """Returns a call's use of a regular expression, if any, or a string if the pattern cannot be determined."""
     if (isinstance(call.func, ast.Name) and call.func.id in OWN) or _re_call(call, METHODS):
         method = OWN[call.func.id] if isinstance(call.func, ast.Name) else call.func.attr  # type: ignore[attr-defined]
         written = ast.unparse(call.args[0])
@@ -170,7 +170,7 @@ def hard_texts(pattern: str | bytes, flags: int = 0) -> Iterator[HardText]:
 
 
 def _tokens(parsed: Any) -> tuple[list[str], list[str]]:
-    """Returns the literals in a pattern, and the pieces of a string that roughly matches the pattern."""
+    """Returns a pattern's literals, and the pieces of a string that roughly matches the pattern."""
     tokens: list[str] = []
     sample: list[str] = []
     word = ""
@@ -192,7 +192,7 @@ def _tokens(parsed: Any) -> tuple[list[str], list[str]]:
 
 
 def _inner(code: Any, argument: Any) -> Iterator[Any]:
-    """Yields the parts of an item in a parsed pattern, which are parsed patterns or single characters."""
+    """Yields the parts of an item in a parsed pattern; each is a parsed pattern or a single character."""
     if code in (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT):
         yield argument[2]
     elif code is codes.SUBPATTERN:

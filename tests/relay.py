@@ -41,7 +41,7 @@ class Relay:
                 threading.Thread(target=self._hand_on, args=[server, client], daemon=True).start()
 
     def _hand_on(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):  # one of the ends was closed
+        with suppress(OSError):  # one end was closed
             while block := source.recv(65_536):
                 self._going.wait()
                 sink.sendall(block)

@@ -1,4 +1,4 @@
-"""The package follows its rules about stages, file sizes, names, and imports of Airflow."""
+"""The package follows its rules about stages, file sizes, names and Airflow imports."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def belongs(module: str, package: str) -> bool:
 
 
 def stage_faults(stage: str, imported: set[str]) -> list[str]:
-    """Returns the other stages that a stage imports."""
+    """Returns the other stages that ``stage`` imports."""
     return sorted(m for m in imported if belongs(m, "quire.stages") and not belongs(m, f"quire.stages.{stage}"))
 
 
@@ -67,7 +67,7 @@ def identify(path: Path) -> str:
 
 
 def imports_by_path(*folders: str) -> Iterator[tuple[Path, str]]:
-    """Yields all imports of the source files in the given top-level folders, with the files' paths."""
+    """Yields every import in the source files in the given top-level folders, with the file's path."""
     for path in sources(*folders):
         yield from ((path, module) for module in sorted(imports_of(path.read_text())))
 

@@ -36,7 +36,7 @@ from tests.test_import_order import IMPORT_ORDER
 
 INDEX, DECISIONS = DOCS / "README.md", DOCS / "adr" / "README.md"
 ARCHITECTURE, REFERENCE = DOCS / "architecture.md", DOCS / "reference"
-# Files that readers of the documentation create.
+# Files that the documentation's readers create.
 EXAMPLES = {
     "include/reports/sales.yaml", "include/sql/sales/extract.sql", "include/webhooks/", "out/", ".quire/",
     ".quire/environment",
@@ -50,7 +50,7 @@ pages = pytest.mark.parametrize("page", PAGES, ids=identify)
 
 
 def commands(group: TyperGroup, prefix: str = "") -> dict[str, TyperCommand]:
-    """Returns a group's commands by name. The name of a command in a subgroup starts with the subgroup's name."""
+    """Returns a group's commands by name. In a subgroup, a command's name starts with the subgroup's name."""
     named: dict[str, TyperCommand] = {}
     for name, command in group.commands.items():
         if isinstance(command, TyperGroup):
@@ -160,7 +160,7 @@ def test_dotted_field_exists(page: Path) -> None:
 @pages
 def test_inline_yaml_begins_with_a_field(page: Path) -> None:
     mappings = [match[1] for span in spans(page) if (match := re.match(r"([a-z_]+): ", span))]
-    assert set(mappings) - {"quire"} <= FIELDS  # "quire: " is the start of an error message
+    assert set(mappings) - {"quire"} <= FIELDS  # an error message starts with "quire: "
 
 
 @pages
@@ -186,7 +186,7 @@ def test_every_variable_of_the_settings_is_documented() -> None:
 
 @cache
 def airflow_options() -> dict[str, set[str]]:
-    """Returns the names of Airflow's options in each section of its configuration, without importing Airflow."""
+    """Returns the names of the options in each section of Airflow's configuration, without importing Airflow."""
     spec = find_spec("airflow")
     assert spec
     (path,) = [file for folder in spec.submodule_search_locations or () for file in Path(folder).glob(CONFIGURATION)]

@@ -11,7 +11,7 @@ from quire.errors import DefinitionError, ParameterError, RangeError, ReportErro
 
 
 def descendants(kind: type[ReportError]) -> list[type[ReportError]]:
-    """Returns an error class and its subclasses, except subclasses that other modules define."""
+    """Returns an error class and its subclasses, except any that other modules define."""
     children = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
     return [kind, *(descendant for child in children for descendant in descendants(child))]
 

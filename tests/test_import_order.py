@@ -44,7 +44,7 @@ IMPORT_ORDER = (
     "cli",
     "dev_stack",
 )
-# The writers do not depend on reports; they import only these modules of Quire
+# The writers do not depend on reports; they import only these Quire modules.
 WRITER_IMPORTS = {"errors", "human_readable", "output_values", "xlsx"}
 MAX_LOOSE_MODULES = 10
 
@@ -53,7 +53,7 @@ Edges = dict[str, dict[str, list[str]]]
 
 
 def read_package(root: Path) -> dict[str, str]:
-    """Returns the source of each module in a folder and its subfolders, keyed by the module's dotted name."""
+    """Returns the source for each module in a folder and its subfolders, by the module's dotted name."""
     sources = {}
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root.parent).with_suffix("").parts
@@ -77,7 +77,7 @@ def _imported(source: str, modules: Mapping[str, str]) -> Iterator[str]:
 
 
 def package_imports(imports: Imports) -> Edges:
-    """Returns the packages that each package imports, with descriptions of the imports."""
+    """Returns the packages that each package imports, with a description of each import."""
     edges: Edges = {}
     for module, targets in imports.items():
         for target in targets:
@@ -106,7 +106,7 @@ def upward_imports(edges: Mapping[str, Mapping[str, list[str]]]) -> list[str]:
 
 
 def cycle(edges: Mapping[str, Iterator[str] | set[str] | Mapping[str, object]]) -> list[str]:
-    """Returns the nodes of a cycle, if there is one."""
+    """Returns the nodes in a cycle, if there is one."""
     try:
         TopologicalSorter({name: set(targets) for name, targets in edges.items()}).prepare()
     except CycleError as error:

@@ -31,7 +31,7 @@ def values() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def pods(values: dict[str, Any]) -> dict[str, Any]:
-    """The pod template of each stage, from the folder that the scheduler mounts."""
+    """Each stage's pod template, from the folder that the scheduler mounts."""
     files = yaml.safe_load(values["extraConfigMaps"]["quire-stages"]["data"])
     return {name.removesuffix(".yaml"): yaml.safe_load(text) for name, text in files.items()}
 

@@ -20,7 +20,7 @@ LONGER_THAN_ANY_TEST = 120  # s
 
 
 def sleepy_sql(seconds: int, *, others: str = "0") -> str:
-    """Returns a query for events that sleeps in January, and evaluates ``others`` in all other months."""
+    """Returns a query for events that sleeps in January, and evaluates ``others`` in every other month."""
     waits = f"CASE WHEN %(start)s < '2013-02-01' THEN (SELECT 0 FROM pg_sleep({seconds})) ELSE {others} END"
     return SQL.replace("WHERE", f"WHERE ({waits}) = 0 AND")
 
@@ -46,7 +46,7 @@ def test_manifest_contains_the_usage_and_statements_of_each_stage(
     usage = run(events_report(tmp_path), fresh_database, bucket).published.manifest.usage
     assert [task.stage for task in usage] == STAGES
     plan, extract = usage[:2]
-    # Plan reads all tokens of the date range, and extract reads the token of one partition. Both query the source's
+    # Plan reads all of the date range's tokens, and extract reads one partition's token. Both query the source's
     # identity.
     calls = [
         sum(statement.calls for statement in task.statements if "system_identifier" in statement.sql)

@@ -18,8 +18,8 @@ from tests.regular_expressions import HardText, Use, hard_texts, uses_of
 
 CLONE = Path(__file__).resolve().parents[1]
 SIZE = 100_000
-# Seconds of CPU time. For a tenth of the input, linear patterns take 1 to 5 ms, and quadratic patterns 0.05 to 1 s; for
-# all of the input, quadratic patterns take 5 to 100 s.
+# In seconds of CPU time. On a tenth of the input, linear patterns take 1 to 5 ms, and quadratic patterns 0.05 to 1 s;
+# on the entire input, quadratic patterns take 5 to 100 s.
 SLOW_SECONDS, MAX_SECONDS = 0.02, 1.0
 MAX_RATIO = 9  # for four times the input: about 4 if linear, 16 if quadratic
 SOURCES = {

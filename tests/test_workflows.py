@@ -21,7 +21,7 @@ def jobs() -> dict[str, Any]:
 
 
 def make_targets(text: str) -> set[str]:
-    """Returns the targets of all make commands in a string."""
+    """Returns the targets in a string's make commands."""
     return set(re.findall(r"\bmake ([a-z-]+)", text))
 
 

@@ -65,7 +65,7 @@ def write_webhook(include: Path, name: str = "orders", **changes: Any) -> Webhoo
 def body_of(
     key: object = 1, second: float = 0, *, kind: str = "order.updated", customer: object = ..., **order: object
 ) -> bytes:
-    """Returns the body of an event that occurred ``second`` seconds after ``START``."""
+    """Returns the body for an event that occurred ``second`` seconds after ``START``."""
     content: dict[str, object] = {"id": key, **order}
     if customer is not ...:
         content["customer"] = {"name": customer}
@@ -80,7 +80,7 @@ def event_of(definition: WebhookDefinition, body: bytes, *, event_id: str | None
 def sign(
     body: bytes, *, event_id: str | None = None, seconds: float = 0, secrets: Iterable[str] = (SECRET,)
 ) -> dict[str, str]:
-    """Returns the headers of a delivery, signed with each secret and dated ``seconds`` seconds from now."""
+    """Returns the headers for a delivery, signed with each secret and dated ``seconds`` seconds from now."""
     event_id = event_id or f"msg_{uuid.uuid4().hex}"
     at = datetime.now(UTC) + timedelta(seconds=seconds)
     signatures = [Webhook(secret).sign(event_id, at, body.decode()) for secret in secrets]
@@ -100,11 +100,11 @@ class Shop:
     """A webhook that is being served.
 
     Args:
-        address: the URL of the server process.
-        database: the URL of the database.
+        address: the server process's URL.
+        database: the database URL.
         include: the folder that contains webhooks/.
         passwords: the passwords by connection ID; tests can change them.
-        others: the URLs of additional server processes.
+        others: the URLs of any other server processes.
         deferred: the IDs of deferred deliveries, appended by ``post_all``.
     """
 
@@ -153,7 +153,7 @@ def count_by(responses: Iterable[httpx.Response], label: Callable[[httpx.Respons
 
 
 def rows(shop: Shop) -> list[tuple[object, ...]]:
-    """Returns the rows of the table."""
+    """Returns the table's rows."""
     return ask(shop.database, "SELECT id, customer, status, amount::text, lines, note, seen_at FROM orders ORDER BY id")
 
 
@@ -167,7 +167,7 @@ def has_no_records(shop: Shop) -> bool:
 
 
 def error_of(response: httpx.Response) -> tuple[int, str]:
-    """Returns the status and the message of an error response, after checking that the message is a single line."""
+    """Returns an error response's status and message, after checking that the message is a single line."""
     (key, message), *others = response.json().items()
     assert (key, others, "\n" in message) == ("error", [], False)
     return response.status_code, message

@@ -65,7 +65,7 @@ def test_ingest_concurrent_bodies_with_one_id_writes_one_row(shop: Shop) -> None
 
 @pytest.mark.parametrize("seed", range(6))
 def test_ingest_concurrent_events_for_one_key_match_sequential_result(shop: Shop, seed: int) -> None:
-    """With odd seeds, some events delete the row. Several events have the same time, so their IDs decide the order."""
+    """With odd seeds, some events delete the row. Events with the same time are ordered by ID."""
     rng = random.Random(seed)  # noqa: S311 - a fixed sequence
     events = []
     for n in range(50):
@@ -92,7 +92,7 @@ def _value(rng: random.Random, name: str, n: int) -> object:
 
 
 def _in_order(events: list[tuple[int, str, bool, dict[str, object]]]) -> list[tuple[object, ...]]:
-    """Applies the events in order to a dictionary, which is the simplest model of a row."""
+    """Applies the events in order to a dictionary, the simplest model of a row."""
     row: dict[str, object] | None = None
     for _, _, deletes, values in sorted(events, key=lambda event: event[:2]):
         row = None if deletes else {**(row or {}), **values}

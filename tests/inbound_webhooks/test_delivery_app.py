@@ -1,4 +1,4 @@
-"""Tests every response of a real server to ``POST /<webhook>``, and each delivery's effect on the database."""
+"""Tests every response from a real server to ``POST /<webhook>``, and each delivery's effect on the database."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_secrets_in_rotation_are_accepted_until_removed(shop: Shop) -> None:
         (body_of(1, customer="Ann", status="longer than ten"), "value too long for type character varying(10)"),
         (body_of(1, customer="Ann", note="\0"), "unsupported Unicode escape sequence"),
         (body_of(1, customer="Ann", note="\ud800"), "invalid input syntax for type json"),
-        (body_of(1, customer=None), "the column customer does not accept null"),
+        (body_of(1, customer=None), "the customer column does not accept null"),
     ],
 )
 def test_body_invalid_event_returns_422_with_one_line(shop: Shop, body: bytes, reason: str) -> None:

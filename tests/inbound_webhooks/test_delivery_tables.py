@@ -1,4 +1,4 @@
-"""``quire hooks install`` is idempotent; ``quire hooks check`` and ``quire check`` report each problem in one line."""
+"""``quire hooks install`` is idempotent; ``quire hooks check`` and ``quire check`` report each problem on one line."""
 
 from __future__ import annotations
 

@@ -158,9 +158,9 @@ def test_ingest_table_with_only_key_columns_is_written(tmp_path: Path, fresh_dat
 def test_ingest_null_for_not_null_column_is_rejected_even_if_older(
     orders: WebhookDefinition, fresh_database: str
 ) -> None:
-    """If the null were ignored, the order of events would determine whether the event's other fields are applied."""
+    """If the null were ignored, whether the event's other fields are applied would depend on the order of events."""
     apply_body(orders, fresh_database, body_of(1, 2, customer="Ann"))
-    with pytest.raises(BodyRejected, match="the column customer does not accept null"):
+    with pytest.raises(BodyRejected, match="the customer column does not accept null"):
         apply_body(orders, fresh_database, body_of(1, 1, customer=None, amount=5))
     with pytest.raises(BodyRejected, match="invalid input syntax for type numeric"):
         apply_body(orders, fresh_database, body_of(1, 1, amount="five"))

@@ -1,4 +1,4 @@
-"""Merging events in any order has the same result; in each column, the value of the newest event wins."""
+"""Merging events gives the same result in any order; in each column, the newest event's value wins."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def flip_bit(store: S3Store, key: str, position: float = 0.5) -> None:
 
 
 def flip_digit(store: S3Store, key: str) -> None:
-    """Changes a digit in a record, which remains valid JSON of the same size."""
+    """Changes a digit in a record; the record remains valid JSON of the same size."""
     body = (store.read(key) or b"").decode()
     place = body.index('"rows": ') + len('"rows": ')
     digit = "3" if body[place] != "3" else "2"

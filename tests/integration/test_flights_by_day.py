@@ -1,4 +1,4 @@
-"""``quire run --json`` reads each day of a year once, and reads it again after the tables change."""
+"""``quire run --json`` reads each day of a year once, and again after the tables change."""
 
 from __future__ import annotations
 

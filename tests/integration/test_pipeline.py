@@ -1,4 +1,4 @@
-"""Runs the complete pipeline with the flights of 2013; checks rows and sums, and rules out partial results."""
+"""Runs the full pipeline on the flights from 2013; checks rows and sums, and rules out partial results."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(
 
 
 def ask(url: str, sql: str) -> Sequence[Sequence[Any]]:
-    """Returns the result of a query that PostgreSQL runs in the report's time zone."""
+    """Runs a query in the report's time zone, and returns PostgreSQL's result."""
     with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{ZONE}'")
         return connection.execute(sql).fetchall()

@@ -28,7 +28,7 @@ from tests.workbooks import open_workbook, sheet_rows
 pytestmark = pytest.mark.server
 
 COUNT, MAX_ROWS = 3_000, 700
-# Three months of rows with NULLs, and with numbers of every magnitude that a cell, a decimal or a float can hold
+# Three months of rows with NULLs and with numbers of every magnitude that a cell, a decimal or a float can hold
 FILL = f"""
 INSERT INTO events
 SELECT n,
@@ -60,7 +60,7 @@ Row = Sequence[Any]
 
 
 def read_csv(store: S3Store, file: RenderedFile) -> list[Row]:
-    """Parses the rows of a CSV file, and converts numbers and times."""
+    """Parses a CSV file's rows, and converts numbers and times."""
     body = store.read(file.key)
     assert body is not None
     header, *lines = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""))

@@ -33,7 +33,7 @@ MOMENT_CODES = (
 
 
 def shown_by_libreoffice(folder: Path, cells: list[tuple[Any, str]]) -> list[str]:
-    """Returns the text of each cell as LibreOffice displays it."""
+    """Returns each cell's text, as LibreOffice displays it."""
     with xlsxwriter.Workbook(folder / "cells.xlsx") as book:
         sheet = book.add_worksheet()
         sheet.set_column(0, 0, 80)
@@ -43,7 +43,7 @@ def shown_by_libreoffice(folder: Path, cells: list[tuple[Any, str]]) -> list[str
 
 
 def csv_of_sheet(path: Path, *, sheet: int) -> list[list[str]]:
-    """Returns the text that LibreOffice displays in each cell of a sheet; sheets are numbered from 1."""
+    """Returns the text that LibreOffice displays in each of a sheet's cells; sheets are numbered from 1."""
     options = f"csv:Text - txt - csv (StarCalc):44,34,76,1,,1033,false,true,true,false,false,{sheet}"
     profile = f"-env:UserInstallation=file://{path.parent}/office"
     subprocess.run(

@@ -1,4 +1,4 @@
-"""Makes the listings of a bucket span several responses."""
+"""Makes a bucket's listings span several responses."""
 
 from __future__ import annotations
 

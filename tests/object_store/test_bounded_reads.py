@@ -32,7 +32,7 @@ class ChunkedStore(ThreadingHTTPServer):
 
 
 class Answer(BaseHTTPRequestHandler):
-    """Responds with the blocks of the store."""
+    """Responds with the store's blocks."""
 
     protocol_version = "HTTP/1.1"
     server: ChunkedStore

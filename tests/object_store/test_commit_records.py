@@ -1,4 +1,4 @@
-"""Damaged commit records are deleted, but repaired records and records of other versions remain."""
+"""Damaged commit records are deleted, but repaired records and records from other versions remain."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_damaged_manifest_is_deleted(bucket: S3Store, damage: Callable[[bytes], 
 
 
 class RepairedStore(S3Store):
-    """Returns the damaged bytes of a record while another run replaces the record."""
+    """Returns a record's damaged bytes while another run replaces the record."""
 
     def read(self, key: str, **limits: int) -> bytes | None:
         return b"damaged"
@@ -183,7 +183,7 @@ class ExistingBody(S3Store):
     """A store that contains one object.
 
     Args:
-        body: the bytes of the object.
+        body: the object's bytes.
     """
 
     def __init__(self, body: bytes) -> None:
@@ -195,7 +195,7 @@ class ExistingBody(S3Store):
 
 @pytest.fixture(scope="module")
 def measured_manifests() -> dict[str, tuple[int, str]]:
-    """Returns the megabytes and the error of loading a manifest of each unit, repeated up to the size limit."""
+    """Returns, by unit, the megabytes and error from loading a manifest that repeats the unit up to the size limit."""
     done = subprocess.run(
         [sys.executable, "-c", MEMORY_OF_MANIFESTS],
         env={**os.environ, "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}"},

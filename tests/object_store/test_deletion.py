@@ -13,7 +13,7 @@ pytestmark = pytest.mark.server
 
 
 def count_requests(store: S3Store) -> list[str]:
-    """Returns a list to which the operation of each deletion request is appended."""
+    """Returns a list to which each deletion request's operation is appended."""
     sent: list[str] = []
     for operation in ("DeleteObject", "DeleteObjects"):
         store.client.meta.events.register(
@@ -23,7 +23,7 @@ def count_requests(store: S3Store) -> list[str]:
 
 
 def fail_keys(store: S3Store, code: str, *names: str) -> None:
-    """Makes responses to batch deletions report failures for some keys; the test server itself never reports any."""
+    """Makes responses to batch deletions report failures for some keys; the test server never reports any itself."""
 
     def add_errors(parsed: dict[str, Any], **_: Any) -> None:
         parsed["Errors"] = [{"Key": name, "Code": code, "Message": ""} for name in names]

@@ -34,7 +34,7 @@ def fork(work: Callable[[], int]) -> int:
 
 
 def exit_status(child: int) -> int:
-    """Returns a child's exit status, or the negated number of the signal that killed the child."""
+    """Returns a child's exit status, or the negated number of the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

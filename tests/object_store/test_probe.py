@@ -1,4 +1,4 @@
-"""The probe checks the store features that Quire needs, reports failures in one line, and leaves no objects behind."""
+"""The probe checks the store features that Quire needs, reports failures on one line, and leaves no objects behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def assert_clean(store: S3Store) -> None:
 
 
 def alter(store: S3Store, operation: str, **changes: Any) -> None:
-    """Changes the parameters of an operation before it is signed, as if the store ignored them."""
+    """Changes an operation's parameters before it is signed, as if the store ignored them."""
 
     def change(params: dict[str, Any], **_: Any) -> None:
         for name, value in changes.items():

@@ -102,7 +102,7 @@ def test_temporarily_unavailable_credentials_are_transient() -> None:
 
 
 def refuse(store: S3Store, operation: str) -> None:
-    """Makes every call of an operation fail before it is sent."""
+    """Makes every call to an operation fail before it is sent."""
 
     def fail(**_: Any) -> None:
         raise StoreUnavailableError(f"no {operation}")

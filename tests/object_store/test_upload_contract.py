@@ -1,4 +1,4 @@
-"""An upload to S3, a local folder or memory creates a complete object or none."""
+"""An upload to S3, a local folder or memory creates either a complete object or none."""
 
 from __future__ import annotations
 

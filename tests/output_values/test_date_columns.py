@@ -1,4 +1,4 @@
-"""The periods in summary keys equal the results of PostgreSQL's date_trunc, even for unusual dates."""
+"""The periods in summary keys equal PostgreSQL's date_trunc results, even for unusual dates."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class OwnAirflow:
     variables: Mapping[str, str]
 
     def quire(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs the installed ``quire`` command in the root folder of the file system."""
+        """Runs the installed ``quire`` command in the file system's root folder."""
         return subprocess.run(
             [self.environment / "bin" / "quire", *arguments],
             env={**own_environment(os.environ), **self.variables, "QUIRE_INCLUDE": str(self.include)},

@@ -29,7 +29,7 @@ def dependencies() -> list[Requirement]:
 
 
 def locked_versions(name: str) -> dict[str, set[str]]:
-    """Returns the pinned versions of each package; a package has several if its version depends on the platform."""
+    """Returns each package's pinned versions; a package has several if its version depends on the platform."""
     versions: dict[str, set[str]] = {}
     for package, version in PIN.findall((CLONE / name).read_text()):
         versions.setdefault(canonicalize_name(package), set()).add(version)

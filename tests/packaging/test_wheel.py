@@ -15,7 +15,7 @@ from tests.packaging.wheels import build_wheel, package_files
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel of this clone."""
+    """A wheel built from this clone."""
     return zipfile.ZipFile(build_wheel(tmp_path_factory.mktemp("dist")))
 
 

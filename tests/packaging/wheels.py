@@ -14,7 +14,7 @@ CLONE_ONLY = PACKAGE / "dev_stack"
 
 
 def build_wheel(folder: Path) -> Path:
-    """Builds a wheel of this clone in ``folder``, and returns its path."""
+    """Builds a wheel from this clone in ``folder``, and returns its path."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(command, cwd=CLONE, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")

@@ -1,4 +1,4 @@
-"""A slice of a stored partition yields exactly its own rows, across batches, row groups and objects."""
+"""A slice of a stored partition yields exactly the slice's rows, across batches, row groups and objects."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def slice_of(offset: int, rows: int, *, size: int = 1, checksums: str = "") -> R
 
 @pytest.fixture
 def stored(bucket: S3Store) -> Upload:
-    """Stores a row for each of the 48 hours after midnight in New York, with the latest first."""
+    """Stores a row for each of the 48 hours after midnight in New York, latest first."""
     first = dt.datetime(2013, 1, 1, 5, tzinfo=dt.UTC)
     times = [first + dt.timedelta(hours=hour) for hour in reversed(range(HOURS))]
     table = pa.table({"at": pa.array(times, pa.timestamp("us", "UTC"))})

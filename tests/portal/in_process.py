@@ -113,7 +113,7 @@ def _cached_app() -> FastAPI:
     return create_app()
 
 
-CLIENT = httpx.Client()  # tests share it, because each new client loads the certificates of all authorities in 20 ms
+CLIENT = httpx.Client()  # tests share it, because each new client spends 20 ms loading every authority's certificates
 
 
 class PromptServer(uvicorn.Server):
@@ -150,7 +150,7 @@ def serve(app: Any, **options: Any) -> Iterator[str]:
 
 
 def mounted(portal: Portal) -> FastAPI:
-    """Returns an app with the portal at ``/quire`` and the middleware of Airflow's API server."""
+    """Returns an app with the portal at ``/quire`` and with the Airflow API server's middleware."""
     host = FastAPI()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""Publishes runs of the events report without reading from a source."""
+"""Publishes runs for the events report without reading from a source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ONE_FILE = {"events_2013.csv": b"at,kind\r\n" + b"2013-01-01,a\r\n" * 6}
 
 
 def manifest_of_run(run: str = "a" * 32, *, files: Mapping[str, bytes] = ONE_FILE, **changes: Any) -> Manifest:
-    """Returns the manifest of a command-line run that is not published."""
+    """Returns the manifest for a command-line run that is not published."""
     rendered = tuple(
         RenderedFile(
             name=name, key=f"reports/events/{run}/{name}", rows=6, bytes=len(body),
@@ -41,7 +41,7 @@ def manifest_of_run(run: str = "a" * 32, *, files: Mapping[str, bytes] = ONE_FIL
 def publish_run(
     store: Store, run: str = "a" * 32, *, files: Mapping[str, bytes] = ONE_FILE, **changes: Any
 ) -> Manifest:
-    """Stores the files and the manifest of a command-line run, and returns the manifest."""
+    """Stores a command-line run's files and manifest, and returns the manifest."""
     manifest = manifest_of_run(run, files=files, **changes)
     for file in manifest.files:
         store.put(file.key, files[file.name])

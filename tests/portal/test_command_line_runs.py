@@ -1,4 +1,4 @@
-"""Run lists include command-line runs; few manifests are read, and an unreadable manifest does not hide other runs."""
+"""Run lists include command-line runs; few manifests are read, and an unreadable manifest does not hide the others."""
 
 from __future__ import annotations
 

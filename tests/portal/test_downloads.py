@@ -115,7 +115,7 @@ def test_download_of_a_damaged_archive_closes_the_connection(
 
 
 def triggered_runs(portal: Portal) -> list[Any]:
-    """Returns a list that collects the conf of each run that the portal starts in Airflow."""
+    """Returns a list that collects the conf for each run that the portal starts in Airflow."""
     triggered = list[Any]()
     airflow = portal.host
 

@@ -1,4 +1,4 @@
-"""Tests the pages of a run whose manifest was forged by someone with write access to the bucket."""
+"""Tests the pages for a run whose manifest was forged by someone with write access to the bucket."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ FORGED: dict[str, Callable[[Manifest], Manifest]] = {
 
 @pytest.fixture
 def manifest() -> Manifest:
-    """The manifest of an unpublished command-line run."""
+    """The manifest for an unpublished command-line run."""
     return manifest_of_run(RUN)
 
 

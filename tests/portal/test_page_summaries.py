@@ -82,7 +82,7 @@ def summaries() -> SummaryPreparations:
 
 
 def publish(store: Store, *, rows: int = 3, run: str = "a" * 32) -> Manifest:
-    """Stores two summaries, and the manifest of a command-line run that lists both."""
+    """Stores two summaries, and a command-line run's manifest that lists both."""
     numbers = pa.array(np.arange(rows))
     texts = pc.binary_join_element_wise("kind ", pc.utf8_lpad(pc.cast(numbers, pa.string()), 9, "0"), "")
     table = pa.table({"kind": texts, **dict.fromkeys(("events", "amount", "weight"), numbers)})
@@ -145,7 +145,7 @@ def test_summaries_decode_only_first_rows_of_large_tables(definition: ReportDefi
     assert first.rows[0] == ["kind 000000000", "0", "0", "0"]
     assert (len(first.rows), first.total_rows, second.total_rows) == (page_tables.MAX_ROWS, ROWS, ROWS)
     assert f"first 1,000 of {ROWS:,}" in first.chart
-    assert pool.max_memory() < 16 * MEGABYTE  # a complete table would need 19 MB
+    assert pool.max_memory() < 16 * MEGABYTE  # the full table would need 19 MB
 
 
 def test_summaries_cache_no_more_rows_than_the_page_shows(

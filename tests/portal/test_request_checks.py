@@ -55,7 +55,7 @@ def test_validate_request_runs_outside_the_event_loop(tmp_path: Path) -> None:
 
 
 class HeldChecks(WorkQueue):
-    """A queue in which the validations of all users except bob block until a test releases them."""
+    """A queue in which every user's validations except bob's block until a test releases them."""
 
     def __init__(self, *, wait: float) -> None:
         super().__init__("check", slots=2, seconds=LONG, wait=wait)

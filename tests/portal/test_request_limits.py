@@ -14,11 +14,11 @@ from quire.portal.request_limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_QU
 from tests.portal.in_process import CLIENT, serve
 
 MEGABYTE = b"x" * 1_000_000
-PARSERS = ("h11", "httptools")  # the two HTTP parsers of uvicorn
+PARSERS = ("h11", "httptools")  # uvicorn's two HTTP parsers
 
 
 class Echo:
-    """An app that responds with the length of the request's body."""
+    """An app that responds with the request body's length."""
 
     def __init__(self) -> None:
         self.bodies: list[int] = []
@@ -33,7 +33,7 @@ class Echo:
 
 @pytest.fixture(params=PARSERS)
 def server(request: pytest.FixtureRequest) -> Iterator[tuple[int, Echo]]:
-    """The port and the app of a server that uses the middleware, with each of uvicorn's parsers in turn."""
+    """The port and app for a server that uses the middleware, with each of uvicorn's parsers in turn."""
     echo = Echo()
     with serve(RequestSizeLimits(echo), http=request.param) as url:
         yield int(url.rpartition(":")[2]), echo

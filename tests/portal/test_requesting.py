@@ -224,7 +224,7 @@ class HeldEstimates(WorkQueue):
         self.started, self.released = threading.Event(), threading.Event()
 
     async def run(self, user: str, work: Callable[[Deadline], Any], *, supersedes: bool = True) -> Any:
-        """Returns the estimate instead of the result of ``work``."""
+        """Returns the estimate instead of ``work``'s result."""
         return await super().run(user, self._estimate, supersedes=supersedes)
 
     def _estimate(self, deadline: Deadline) -> EstimateView:

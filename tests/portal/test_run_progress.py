@@ -1,4 +1,4 @@
-"""The progress of an active run is read from the sealed records of its tasks."""
+"""An active run's progress is read from its tasks' sealed records."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_run_list_includes_runs_of_the_command_line(
     portal: Portal, definition: ReportDefinition, store: MemoryStore, fresh_database: str
 ) -> None:
     fill_events(fresh_database)
-    run_id = f"cli__{'a' * 32}"  # this run is the oldest, because its made_at is in 2013
+    run_id = f"cli__{'a' * 32}"  # the oldest run, because its made_at is in 2013
     session = session_of(fresh_database)
     run_report(definition, request_of(definition, run_id=run_id), session=session, store=store)
     run_report(definition, request_of(definition, end="2013-02-28", run_id="events__x"), session=session, store=store)

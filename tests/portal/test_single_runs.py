@@ -1,4 +1,4 @@
-"""Each user's requests for single runs take turns, so many requests neither use many threads nor block other users."""
+"""Each user's requests for single runs take turns, so many requests neither use many threads nor block others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""If a run cannot be loaded or displayed, the list and the page still show all other runs."""
+"""If a run cannot be loaded or displayed, the list and the page still show every other run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The portal limits the duration of ZIP downloads, and their number for each user and each process."""
+"""The portal limits how long ZIP downloads take, and how many each user and each process may have."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BLOCK_BYTES = 64 * 1024
 
 @cache
 def file_body() -> tuple[bytes, str]:
-    """Returns the content of a large file, and its SHA-256."""
+    """Returns a large file's content and SHA-256."""
     body = os.urandom(1024 * 1024) * (FILE_BYTES // (1024 * 1024))
     return body, hashlib.sha256(body).hexdigest()
 
@@ -43,7 +43,7 @@ def store() -> StreamingStore:
 
 @pytest.fixture
 def file(store: StreamingStore) -> RenderedFile:
-    """The only file of a published run."""
+    """A published run's only file."""
     body, digest = file_body()
     key, day = f"reports/events/{RUN}/events.xlsx", date(2013, 1, 1)
     store.put(key, body)
@@ -65,7 +65,7 @@ def portal(tmp_path: Path, store: StreamingStore, file: RenderedFile, monkeypatc
 
 @pytest.fixture
 def archive(portal: Portal) -> Iterator[str]:
-    """The URL of the run's ZIP file on a real server with Airflow's middleware; the header X-User names the caller."""
+    """The run's ZIP file URL on a real server with Airflow's middleware; the X-User header names the caller."""
     with serve(mounted(portal)) as address:
         yield f"{address}/quire/reports/events/published/{RUN}.zip"
 

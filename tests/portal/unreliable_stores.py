@@ -38,7 +38,7 @@ class ObservedStore(MemoryStore):
         self.before_read = before_read
 
     def read(self, key: str, *, max_bytes: int = MAX_RECORD_BYTES) -> bytes | None:
-        """Returns the bytes of a small object."""
+        """Returns a small object's bytes."""
         self.before_read(key)
         return super().read(key, max_bytes=max_bytes)
 
@@ -56,7 +56,7 @@ class StreamingStore(MemoryStore):
         self.streams: list[str] = []  # keys
 
     def stream(self, key: str) -> Generator[bytes]:
-        """Yields the bytes of an object in chunks."""
+        """Yields an object's bytes in chunks."""
         self.streams.append(key)
         try:
             yield from super().stream(key)

@@ -1,4 +1,4 @@
-"""Values of PostgreSQL types, including extreme values, are stored as Arrow types."""
+"""PostgreSQL values, including extreme ones, are stored as Arrow types."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_infinity_is_stored_as_integer_limit(fresh_database: str, kind: str, bit
     plus, minus, ides, null = table["value"].combine_chunks().view(bits).to_pylist()
     assert plus == (2**31 - 1 if bits == pa.int32() else 2**63 - 1)
     assert minus == (-(2**31) if bits == pa.int32() else -(2**63) + 1)
-    days = -735_160  # days from 1970-01-01 to March 15 of the year -43
+    days = -735_160  # days from 1970-01-01 to March 15 in the year -43
     assert ides == days or ides // 86_400_000_000 == days
     assert null is None
 

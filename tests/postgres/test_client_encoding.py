@@ -21,7 +21,7 @@ from tests.syntax_nodes import syntax_nodes
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 ENCODINGS = ["GBK", "BIG5", "SJIS", "UHC"]  # in these encodings, a character's second byte can be ASCII
 COUNT, BATCH = 10_000, 500
-# Most of these have three bytes in UTF-8, so a decoder of byte pairs would combine the third with the next character.
+# Most of these have three bytes in UTF-8, so decoding byte pairs would combine the third with the next character.
 LETTERS = "あ你誠表能ソ한글ｱ\uffee€\u3000éß¿½\U0001f600\u2019\u02bc\uff07"
 ATTACKS = [
     "'; SELECT 1 --",

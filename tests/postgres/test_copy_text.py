@@ -19,7 +19,7 @@ from tests.postgres.test_arrow_types import store
 pytestmark = pytest.mark.server
 
 MARK = "\ufeff"  # a byte order mark at the start of a string
-# The special characters of the COPY format, mixed with arbitrary other characters.
+# The COPY format's special characters, mixed with arbitrary other characters.
 TEXTS = st.text(
     st.sampled_from("\\Nnrtbfv\n\r\t\b\f\v.\"', " + MARK) | st.characters(codec="utf-8", exclude_characters="\0")
 )
@@ -47,7 +47,7 @@ def test_copy_text_values_longer_than_block_round_trip(fresh_database: str) -> N
     assert table["n"].num_chunks > 3
 
 
-# These times cover the years from 4713 BC to 294246, and all parts of a day.
+# These times cover the years from 4713 BC to 294246 and every part of a day.
 INSTANTS = "SELECT TIMESTAMP '4713-01-02 00:00:00.5 BC' + n * interval '9 days 05:06:07.890123' * 1181 AS t"
 SERIES = " FROM generate_series(0, 9999) AS n"
 

@@ -1,4 +1,4 @@
-"""Every built-in type and several user-defined types are stored, with NULL and unusual values of each type."""
+"""Every built-in type and several user-defined types are stored, with NULL and unusual values for each type."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ USER_DEFINED = {
     "CREATE TYPE tag AS (t text); CREATE FUNCTION loud(tag) RETURNS text IMMUTABLE LANGUAGE SQL RETURN 'other'; "
     "CREATE CAST (tag AS text) WITH FUNCTION loud(tag)": {"tag": ["(a)"], "tag[]": ["{(a)}"]},
     "CREATE EXTENSION seg": {"seg": ["1.50 .. 2"]},
-    # a type with the name of a built-in type
+    # a type named like a built-in type
     "CREATE SCHEMA s0; CREATE TYPE s0.\"date\" AS ENUM ('today')": {'s0."date"': ["today"]},
     'CREATE SCHEMA s1; CREATE TYPE s1."int4" AS (a int)': {'s1."int4"': ["(1)"]},
     "CREATE SCHEMA s2; CREATE TYPE s2.\"numeric\" AS ENUM ('one')": {'s2."numeric"': ["one"]},
@@ -141,7 +141,7 @@ USER_DEFINED = {
 
 @pytest.fixture(scope="module")
 def database(postgres_server: PostgresServer) -> Iterator[str]:
-    """The URL of a database that all tests in this module share."""
+    """The URL for a database shared by all tests in this module."""
     postgres_server.create_database("types")
     yield postgres_server.url("types")
     postgres_server.drop_database("types")

@@ -46,7 +46,7 @@ def far(url: str, relay: Relay) -> str:
 
 @contextmanager
 def unreachable(address: str) -> Iterator[None]:
-    """Drops every packet that is sent to one of this machine's addresses."""
+    """Drops every packet sent to one of this machine's addresses."""
     route = ["blackhole", f"{address}/32", "table", "local", "metric", "0"]
     subprocess.run(["ip", "route", "add", *route], check=True)
     try:

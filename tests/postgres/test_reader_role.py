@@ -20,7 +20,7 @@ from tests.postgres.tracking.tables import run_sql
 
 pytestmark = pytest.mark.server
 
-# The privileges of all other roles: on schemas, relations, functions and the database, and default privileges.
+# Every other role's privileges on schemas, relations, functions and the database, and its default privileges.
 OTHER_PRIVILEGES = f"""
 SELECT kind, name, acl FROM (
     SELECT 'schema' AS kind, nspname::text AS name, unnest(nspacl) AS acl FROM pg_namespace

@@ -1,4 +1,4 @@
-"""Quire's settings for reading and printing values override those of the connection, role, database and query."""
+"""Quire's settings for reading and printing values override those from the connection, role, database and query."""
 
 from __future__ import annotations
 

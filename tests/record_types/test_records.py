@@ -201,7 +201,7 @@ def test_digest_of_different_parts_differs(first: tuple[Any, ...], second: tuple
 
 
 def test_digest_is_stable_across_versions() -> None:
-    """Object keys depend on the digest. The expected value is the output of sha256sum for the JSON without spaces."""
+    """Object keys depend on the digest. The expected value is sha256sum's output for the JSON without spaces."""
     assert digest("flights", {"a": [1, None]}) == "2982e7006e0e1d24bb190d3c6702d664"
 
 

@@ -57,7 +57,7 @@ class CatalogLoader:
         self._process: subprocess.Popen[str] | None = None
 
     def load(self, folder: Path) -> tuple[list[str], dict[str, str]]:
-        """Returns the names of the loaded reports, and the errors of the others."""
+        """Returns the names of the reports that loaded, and the errors for the others."""
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", LOAD],

@@ -37,7 +37,7 @@ def include_of_two(tmp_path: Path) -> Path:
 
 
 def replace_keeping_times(file: Path, old: str = "events", new: str = "evenst") -> None:
-    """Replaces a file with a file of the same size and modification time, like ``rsync --times``."""
+    """Replaces a file with one that has the same size and modification time, like ``rsync --times``."""
     status = file.stat()
     copy = file.with_suffix(".new")
     copy.write_text(file.read_text().replace(old, new))

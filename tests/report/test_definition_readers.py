@@ -1,4 +1,4 @@
-"""Tests a definition's owner, limits and reader formats, and their effect on the run key."""
+"""Tests a definition's owner, limits and reader formats, and how they affect the run key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""If a record is damaged, retention handles other records as usual, and keeps objects that the record may list."""
+"""If a record is damaged, retention handles other records as usual, and keeps any objects that this one may list."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def test_report_with_an_active_run_is_skipped_until_its_lease_expires(
 ) -> None:
     publish(definition, database, bucket)
     bucket.put("running/events/of-an-earlier-version", b"")
-    lease = Lease(request_of(definition), store=bucket)  # the lease of a killed run
+    lease = Lease(request_of(definition), store=bucket)  # a killed run's lease
     before = keys(bucket)
     done = collect(definition, bucket, after=timedelta(minutes=4))
     assert (list(done.active), done.objects, keys(bucket)) == (["events"], 0, before)

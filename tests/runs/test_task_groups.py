@@ -1,4 +1,4 @@
-"""Dividing the work of a stage among tasks."""
+"""Dividing a stage's work among tasks."""
 
 from __future__ import annotations
 

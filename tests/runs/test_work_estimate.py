@@ -1,4 +1,4 @@
-"""The estimate of a run's work grows with everything that takes time."""
+"""A run's work estimate grows with everything that takes time."""
 
 from __future__ import annotations
 

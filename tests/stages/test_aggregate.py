@@ -42,7 +42,7 @@ def staged_events(
 
 
 def summary_rows(include: Path, url: str, store: S3Store, summary: dict[str, Any], **changes: Any) -> pl.DataFrame:
-    """Returns the rows of the report's only summary."""
+    """Returns the rows in the report's only summary."""
     definition, plan, staged = staged_events(include, url, store, summaries=[{"name": "S", **summary}], **changes)
     (stored,) = aggregate_summaries(definition, plan, staged, store=store)
     body = store.read(stored.object_key)
@@ -53,7 +53,7 @@ def summary_rows(include: Path, url: str, store: S3Store, summary: dict[str, Any
 
 
 def ask(url: str, sql: str) -> Sequence[Sequence[Any]]:
-    """Returns the result of a query that PostgreSQL runs in the report's time zone."""
+    """Runs a query in the report's time zone, and returns PostgreSQL's result."""
     with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{ZONE}'")
         return connection.execute(sql).fetchall()
@@ -178,7 +178,7 @@ def test_key_of_any_year_is_truncated_as_in_postgresql(
         sql=f"SELECT at, {odd} AS odd FROM events WHERE at >= %(start)s AND at < %(end)s\n",
         columns=[],
     )
-    # Dates are compared as days since 1970, because Python does not support all of these years. PostgreSQL cannot
+    # Dates are compared as days since 1970, because Python does not support some of these years. PostgreSQL cannot
     # subtract infinite dates.
     expected = ask(
         fresh_database,

@@ -1,4 +1,4 @@
-"""Render writes all files of a shard, or none if there is an error."""
+"""Render writes all of a shard's files, or none if there is an error."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def remaining(store: S3Store) -> tuple[list[str], list[str]]:
 
 
 def record_calls(store: S3Store, operation: str) -> list[str]:
-    """Returns a list to which each later call of an operation is appended."""
+    """Returns a list to which each later call to an operation is appended."""
     calls: list[str] = []
     store.client.meta.events.register(f"before-call.s3.{operation}", lambda **_: calls.append(operation))
     return calls

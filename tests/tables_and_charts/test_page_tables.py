@@ -1,4 +1,4 @@
-"""A summary shows the same cells on a page as in the summary workbook."""
+"""A summary shows the same cells on a page as it does in the summary workbook."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def manifest(definition: ReportDefinition, fresh_database: str, bucket: S3Store)
 
 
 def forge(manifest: Manifest, table: pa.Table, store: S3Store) -> Manifest:
-    """Returns a manifest with a forged summary of these rows; the summary's size and SHA-256 are correct."""
+    """Returns a manifest with a forged summary that has these rows; the summary's size and SHA-256 are correct."""
     extra = {name: pa.array([None] * table.num_rows, pa.int64()) for name in ("last", "sum")}
     for name, values in extra.items():
         table = table.append_column(name, values)

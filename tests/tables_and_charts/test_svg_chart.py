@@ -1,4 +1,4 @@
-"""The geometry of an SVG chart matches the values, and labels cannot inject markup."""
+"""An SVG chart's geometry matches the values, and labels cannot inject markup."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_pie_has_a_slice_for_each_value_in_proportion() -> None:
     svg = drawn("pie", {"k": ["a", "b", "c"], "v": [50, 25, 25]})
     slices = all_of(svg, "path")
     assert len(slices) == 3
-    assert slices[0].get("d", "").endswith("164.00 212.00z")  # a slice that is half of the circle ends at the bottom
+    assert slices[0].get("d", "").endswith("164.00 212.00z")  # a slice that is half the circle ends at the bottom
     assert slices[1].get("d", "").endswith("64.00 112.00z")
     assert [text.text for text in all_of(svg, "text")] == ["a: 50 (50.0%)", "b: 25 (25.0%)", "c: 25 (25.0%)"]
 
@@ -127,7 +127,7 @@ def test_negative_bars_extend_to_the_left_of_zero() -> None:
 def test_several_series_have_a_legend() -> None:
     svg = drawn("column", {"k": ["a"], "v": [1], "w": [2]})
     assert {"V", "W"} <= {text.text for text in all_of(svg, "text")}
-    assert len(all_of(svg, "rect", "series1")) == 2  # the bar of the series, and its mark in the legend
+    assert len(all_of(svg, "rect", "series1")) == 2  # the series' bar, and its mark in the legend
 
 
 @pytest.mark.parametrize(("kind", "count"), [("line", 3), ("area", 3), ("line", 400)])

@@ -32,7 +32,7 @@ ZONE = "America/New_York"
 
 @dataclass
 class Files:
-    """Collects the bytes of each completed file, in order."""
+    """Collects each completed file's bytes, in order."""
 
     bodies: list[bytes] = field(default_factory=list)
     opened: int = 0
@@ -95,7 +95,7 @@ def write_rows(rows: Sequence[dict[str, Any]], schema: pa.Schema, **options: Any
     return files.bodies[0], outcomes[0]
 
 
-@lru_cache(maxsize=2)  # tests read several cells of the same file
+@lru_cache(maxsize=2)  # tests read several cells from the same file
 def calamine(body: bytes, sheet: str = "Rows") -> list[list[Any]]:
     workbook = CalamineWorkbook.from_filelike(io.BytesIO(body))
     return workbook.get_sheet_by_name(sheet).to_python(skip_empty_area=False)

@@ -1,4 +1,4 @@
-"""Script: writes a workbook with a column of each type, and prints "pandas" if that imported pandas."""
+"""Script: writes a workbook with a column of each type, and prints "pandas" if doing so imported pandas."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONG = "x" * (4 * BATCH_BYTES // ROWS)
 
 
 def main() -> None:
-    """Writes shared strings, inline strings, strings too long for batches or cells, and columns of all other types."""
+    """Writes shared strings, inline strings, strings too long for batches or cells, and columns of every other type."""
     frame = pl.DataFrame(
         {
             "shared": ["a"] * ROWS,

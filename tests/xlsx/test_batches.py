@@ -1,4 +1,4 @@
-"""The size of a batch depends only on the rows."""
+"""A batch's size depends only on the rows."""
 
 from __future__ import annotations
 

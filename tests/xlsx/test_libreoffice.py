@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("servers")
 
 
 def export_sheets(body: bytes, folder: Path) -> dict[str, list[list[str]]]:
-    """Returns the cells of each sheet as LibreOffice displays them."""
+    """Returns each sheet's cells, as LibreOffice displays them."""
     soffice = require_program("soffice", package="libreoffice-calc")
     (folder / "book.xlsx").write_bytes(body)
     profile = f"-env:UserInstallation={(folder / 'profile').as_uri()}"

@@ -12,7 +12,7 @@ import pytest
 from tests.fast_mode import sized
 from tests.xlsx.peak_memory import CASES
 
-BUDGET_MIB = 400  # of a process, including its imports
+BUDGET_MIB = 400  # per process, including its imports
 FAST_BATCHES = 4  # the peak with 4 batches equals that with 64
 BATCHES = {"many_floats": 32, "long_texts": 64, "longest_escapes": 32}
 

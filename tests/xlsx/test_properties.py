@@ -88,7 +88,7 @@ def expected(kind: str, value: Any) -> Any:
 
 
 def expected_physical(kind: str, value: Any) -> Any:
-    """Returns the documented value of a cell whose type Python lacks; dates and times are in days or microseconds."""
+    """Returns the documented value for a cell whose type Python lacks; dates and times are in days or microseconds."""
     match kind:
         case "time":
             return min(value, dt.time(23, 59, 59, 999_000))
@@ -134,7 +134,7 @@ def expected_time(value: dt.datetime) -> Any:
 
 
 def is_close(actual: Any, expected_value: Any) -> bool:
-    """Returns whether a cell has the expected value; libraries represent times of day differently."""
+    """Returns whether a cell has the expected value; libraries differ in how they represent times of day."""
     if expected_value is None:
         return actual in ("", None)
     if isinstance(expected_value, dt.datetime):

@@ -123,7 +123,7 @@ def test_write_workbook_sheet_is_filled_up_to_its_actual_bytes() -> None:
     package = parts(files.bodies[0])
     sizes = [len(package[f"xl/worksheets/sheet{number}.xml"]) for number in range(1, len(outcome.sheets) + 1)]
     assert len(sizes) > 2
-    # The upper bound on the size of a single batch is a third of the limit.
+    # The upper bound on a single batch's size is a third of the limit.
     assert all(0.6 * limit < size <= limit for size in sizes[:-1])
 
 
@@ -207,7 +207,7 @@ def test_write_workbook_row_count_differs_from_announced_raises(announced: int) 
 
 
 def totals(kind: pa.DataType, values: list[Any], function: str, **options: Any) -> tuple[Any, Any, DetailOutcome]:
-    """Returns the formula and the cached value of a column's total, and the outcome."""
+    """Returns the formula and cached value for a column's total, and the outcome."""
     schema = pa.schema([("label", pa.string()), ("v", kind)])
     columns = [SheetColumn(name="label", title="L"), SheetColumn(name="v", title="V", total=function, **options)]
     body, outcome = write_rows([{"label": "x", "v": value} for value in values], schema, columns=columns)

@@ -1,4 +1,4 @@
-"""Two independent libraries read cells of each type and find the documented values."""
+"""Two independent libraries read cells of every type and find the documented values."""
 
 from __future__ import annotations
 

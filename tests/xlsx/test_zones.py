@@ -1,4 +1,4 @@
-"""Compares timestamps in time zones, at and beyond the limits of Excel's calendar, with PostgreSQL's output."""
+"""Compares timestamps in time zones, at and beyond Excel's calendar limits, with PostgreSQL's output."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def read_from_both_sheets(batch: pa.RecordBatch, *, timezone: str) -> tuple[list
 
 
 def read(body: bytes, sheet: str, first: int) -> list[Any]:
-    """Returns the values of a sheet's first column; calamine returns midnight as a date."""
+    """Returns the values in a sheet's first column; calamine returns midnight as a date."""
     values = [row[0] for row in calamine(body, sheet)[first:]]
     return [dt.datetime(v.year, v.month, v.day) if type(v) is dt.date else v for v in values]  # noqa: DTZ001
 

@@ -118,7 +118,7 @@ def _ensure_not_null(event: Event, columns: Mapping[str, TargetColumn]) -> None:
     """Rejects null for a NOT NULL column, even in an outdated event, because the order of arrival must not matter."""
     for name, value in event.values.items():
         if value is None and columns[name].not_null:
-            raise BodyRejected(f"the column {name} does not accept null")
+            raise BodyRejected(f"the {name} column does not accept null")
 
 
 class _RowWriter:

@@ -23,7 +23,7 @@ def observed_session(
     Args:
         session: the session.
         after_query: a function that receives each of Quire's own queries and its rows.
-        before_stream: a function that receives the transaction before it first streams rows.
+        before_stream: a function that receives the transaction before the transaction first streams rows.
     """
 
     class ObservedTransaction(SourceTransaction):

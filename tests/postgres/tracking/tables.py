@@ -56,14 +56,14 @@ def tracked_report(include: Path, *, tables: Sequence[Any] = (EVENTS,), **change
 def tokens(
     definition: ReportDefinition, url: str, start: str = "2013-01-01", end: str = "2013-03-31", *, zone: str = ZONE
 ) -> dict[str, str]:
-    """Returns the freshness token of each partition in a date range, keyed by the partition's key."""
+    """Returns the freshness token for each partition in a date range, by partition key."""
     partitions = DateRange.parse(start, end, zone).partitions(definition.partition)
     with open_transaction(session_of(url, timezone=zone)) as transaction:
         return tracked_tokens(definition, partitions, transaction=transaction)
 
 
 def stale(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Returns the keys of the partitions whose tokens have changed."""
+    """Returns the keys of partitions whose tokens have changed."""
     return [key for key, token in before.items() if token != after[key]]
 
 

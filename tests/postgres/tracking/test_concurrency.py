@@ -124,12 +124,12 @@ class Ledger:
         assert self.rows.setdefault((part.key, token), visible) == visible
 
     def read_tokens(self) -> dict[str, str]:
-        """Reads and records the tokens of all partitions."""
+        """Reads and records every partition's token."""
         with open_transaction(session_of(self._url)) as transaction:
             return self.record_all(transaction)
 
     def record_all(self, transaction: SourceTransaction) -> dict[str, str]:
-        """Records the tokens and rows of all partitions, as read in a transaction's snapshot."""
+        """Records every partition's token and rows, as read in a transaction's snapshot."""
         tokens_by_key = tracked_tokens(self._definition, self._weeks, transaction=transaction)
         for part in self._weeks:
             self.record(part, tokens_by_key[part.key], transaction)

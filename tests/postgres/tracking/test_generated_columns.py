@@ -1,4 +1,4 @@
-"""A change to the expression of a generated column makes every stored partition stale."""
+"""A change to a generated column's expression makes every stored partition stale."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No role runs the code of an attacker who can create objects in ``public`` or write to a tracked table."""
+"""No role runs code from an attacker who can create objects in ``public`` or write to a tracked table."""
 
 from __future__ import annotations
 

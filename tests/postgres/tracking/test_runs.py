@@ -120,7 +120,7 @@ def test_extract_reads_tokens_once_per_snapshot(
 def test_extract_reads_tokens_of_next_partitions_only(
     tmp_path: Path, database: str, bucket: S3Store, max_seconds: int, expected: list[int]
 ) -> None:
-    """Even if each partition needs a new snapshot, a run must not reread the tokens of all partitions every time."""
+    """Even if each partition needs a new snapshot, a run must not reread every partition's token each time."""
     report = tracked_report(tmp_path, partition="day")
     track(report, database)
     session = session_of(database)

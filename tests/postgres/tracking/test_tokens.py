@@ -1,4 +1,4 @@
-"""Every kind of statement changes the tokens of the partitions that contain the affected rows, and no other tokens."""
+"""Every kind of statement changes the tokens for partitions that contain affected rows, and no other tokens."""
 
 from __future__ import annotations
 
