@@ -11,7 +11,7 @@
     │   ├── QueryError                PostgreSQL rejected the query
     │   │   └── StatementError        syntax error, unknown table, column or function
     │   ├── NotTrackedError           a table without complete change tracking
-    │   ├── UntrustedSchemaError      schema quire belongs to another role
+    │   ├── UntrustedSchemaError      another role owns the quire schema
     │   ├── MisplacedRowsError        rows outside their partition
     │   ├── StoreRefusedError         the object store denied the request
     │   ├── IntegrityError            a stored object is missing or has changed
@@ -78,7 +78,7 @@ def first_line(error: BaseException) -> str:
 
 
 def short_repr(value: object) -> str:
-    """Returns the ``repr`` of a value for an error message, truncated to ``MAX_QUOTED_LENGTH`` characters."""
+    """Returns a value's ``repr`` for an error message, truncated to ``MAX_QUOTED_LENGTH`` characters."""
     if isinstance(value, str):
         value = value[: MAX_QUOTED_LENGTH + 1]
     return _cut(repr(value), MAX_QUOTED_LENGTH)
@@ -133,8 +133,8 @@ class NoConnectionError(SettingsError):
 class QueryError(TerminalError):
     """PostgreSQL rejected the query.
 
-    If PostgreSQL reports a position, ``position`` is the character offset (from 1) in the executed statement, and
-    ``line`` is the corresponding line of the report's query.
+    If PostgreSQL reports a position, ``position`` is the 1-based character offset in the executed statement, and
+    ``line`` is the corresponding line in the report's query.
     """
 
     position: int | None = None
@@ -150,7 +150,7 @@ class NotTrackedError(TerminalError):
 
 
 class UntrustedSchemaError(TerminalError):
-    """Schema ``quire``, or an object in it, belongs to another role."""
+    """Another role owns the ``quire`` schema or an object in it."""
 
 
 class MisplacedRowsError(TerminalError):

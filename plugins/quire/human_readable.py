@@ -13,8 +13,8 @@ def format_count(count: int, noun: str = "", *, plural: str = "") -> str:
 
     Args:
         count: the number.
-        noun: the noun in the singular; if it is empty, only the number is returned.
-        plural: the plural of the noun; defaults to the noun with "s" appended.
+        noun: the singular noun; if empty, only the number is returned.
+        plural: the plural noun; defaults to the singular with an "s" appended.
     """
     if not noun:
         return f"{count:,}"
@@ -50,7 +50,7 @@ def _with_unit(count: int, unit: str) -> str:
 
 
 def format_parameter(value: object) -> str:
-    """Formats the value of a report parameter. None, which selects all rows, becomes ``all``."""
+    """Formats a report parameter's value. None, which selects all rows, becomes ``all``."""
     if value is None:
         return "all"
     if isinstance(value, bool):
@@ -64,7 +64,7 @@ def format_time(text: str | None) -> str:
 
 
 def format_period(earliest: str | None, latest: str | None) -> str:
-    """Returns the earliest and latest time of a file's rows, or an empty string if the file has no rows."""
+    """Returns the earliest and latest times in a file, or an empty string if the file has no rows."""
     first, last = format_time(earliest), format_time(latest)
     return first if first == last else f"{first} to {last}"
 

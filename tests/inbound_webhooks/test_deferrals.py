@@ -60,7 +60,7 @@ def test_delivery_with_invalid_webhook_file_is_deferred(shop: Shop, text: str) -
 def test_delivery_with_invalid_secret_is_deferred_and_logged(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     shop.passwords["shop_signing"] = "hunter2"
     assert shop.post(ORDER_BODY).status_code == 503
-    assert "secret 1 of the connection shop_signing is not whsec_" in caplog.text
+    assert "secret 1 in the shop_signing connection is not whsec_" in caplog.text
     assert "hunter2" not in caplog.text
 
 

@@ -147,7 +147,7 @@ def test_install_by_owner_grants_access_to_restricted_writer(tmp_path: Path, dat
     event = event_of(definition, body_of(1, customer="Ann"))
     assert ingest(definition, event, body_sha256=b"", url=writer) == DeliveryOutcome.APPLIED
     run_sql(database, "REVOKE DELETE ON orders FROM shop_writer")
-    with pytest.raises(DefinitionError, match=r"the connection shop_writer lacks DELETE on public\.orders"):
+    with pytest.raises(DefinitionError, match=r"the shop_writer connection lacks DELETE on public\.orders"):
         check_webhook(definition, url=writer)
 
 

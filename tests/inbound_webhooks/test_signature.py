@@ -74,6 +74,6 @@ def test_signature_time_within_tolerance_is_accepted(offset: float, is_valid: bo
     "text", [None, "", "  ", "hunter2", "whsec_", "whsec_!!", f"{SECRET} hunter2", "whsec_a", "whsec_YQ=="]
 )
 def test_parse_secrets_invalid_raises_without_secret(text: str | None) -> None:
-    with pytest.raises(SettingsError, match=r"of the connection signing|the connection signing has no") as caught:
+    with pytest.raises(SettingsError, match=r"in the signing connection|the signing connection has no") as caught:
         parse_secrets(text, connection="signing")
     assert "hunter2" not in str(caught.value)

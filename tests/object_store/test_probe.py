@@ -62,7 +62,7 @@ def test_probe_of_a_store_with_racy_conditions_fails(bucket: S3Store) -> None:
 
 def test_probe_of_a_store_that_ignores_ranges_fails(bucket: S3Store) -> None:
     alter(bucket, "GetObject", Range=None)
-    with pytest.raises(StoreRefusedError, match="ignores the range of a read"):
+    with pytest.raises(StoreRefusedError, match="ignores the range in a read request"):
         probe_store(bucket)
     assert_clean(bucket)
 
@@ -103,7 +103,7 @@ def test_probe_that_cannot_delete_reports_the_first_error(bucket: S3Store) -> No
     store = S3Store(bucket.settings)
     alter(store, "GetObject", Range=None)
     store.client.meta.events.register("before-parameter-build.s3.DeleteObjects", refuse)
-    with pytest.raises(StoreRefusedError, match="ignores the range of a read"):
+    with pytest.raises(StoreRefusedError, match="ignores the range in a read request"):
         probe_store(store)
 
 

@@ -31,7 +31,7 @@ DEFAULT_PORTS = {
     "airflow": airflow_servers.DEFAULT_PORT,
 }
 SOURCE_DATABASE, AIRFLOW_DATABASE = "flights", "airflow"
-MAX_PORT_CHANGES = 3  # for each server; other processes may take its port repeatedly
+MAX_PORT_CHANGES = 3  # per server, because other processes may keep taking its port
 SECRETS = ("postgresql", "reader", "s3", "airflow", "jwt_secret")
 
 
@@ -54,7 +54,7 @@ class LocalStack:
     Args:
         folder: holds the data, logs and secrets; created if missing, and accessible only to its owner.
         fast: trades PostgreSQL's durability for speed; intended for tests.
-        environment: additional environment variables for Airflow; they override those of the stack.
+        environment: additional environment variables for Airflow, which override the stack's own.
         log: called with each progress message.
     """
 
@@ -95,9 +95,9 @@ class LocalStack:
         }
 
     def start(self) -> None:
-        """Starts the servers that are not running, loads the flights, and writes the file ``environment``.
+        """Starts the servers that are not running, loads the flights, and writes the ``environment`` file.
 
-        A shell can source this file to use the servers. If a server fails to start, the servers started by this call
+        A shell can source this file to use the servers. If a server fails to start, the servers that this call started
         are stopped.
 
         Raises:
@@ -126,7 +126,7 @@ class LocalStack:
             self._stop_servers(self._started)
 
     def description(self) -> str:
-        """Returns the URLs and passwords of the servers, for display to the user."""
+        """Returns the servers' URLs and passwords, for display to the user."""
         return (
             f"Airflow     {self.airflow.url}  user {ADMIN}, password {self._secrets['airflow']}\n"
             f"S3          {self.s3.endpoint_url}  access key {s3_server.ACCESS_KEY}, secret key {self._secrets['s3']}\n"
@@ -160,7 +160,7 @@ class LocalStack:
         self._server(name).start()
 
     def _change_port(self, name: str) -> bool:
-        """Assigns another port to a server whose port is in use. Returns whether the port changed."""
+        """Assigns a different port to a server whose port is in use. Returns whether the port changed."""
         old = self._server(name).port
         new = free_port(old)
         if new == old:
@@ -207,7 +207,7 @@ class LocalStack:
         )
 
     def _running_ports(self) -> dict[str, int] | None:
-        """Returns the ports of the stack, or None if no server is running."""
+        """Returns the stack's ports, or None if no server is running."""
         if not any(any_running_in(folder) for folder in self.folder.iterdir() if folder.is_dir()):
             return None
         ports: dict[str, int] = json.loads((self.folder / "ports.json").read_text())

@@ -13,14 +13,14 @@ MAX_HELD_BYTES = 16 * 1024 * 1024  # per server process; equals the largest ``ma
 
 @dataclass(slots=True, eq=False)
 class HeldBody:
-    """The part of a body received so far, and the cancel scope of the task that receives the body."""
+    """The part of a body received so far, and the receiving task's cancel scope."""
 
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     data: bytearray = field(default_factory=bytearray)
 
 
 class HeldBodies:
-    """The unverified bodies of a process.
+    """The unverified bodies that a process holds in memory.
 
     At the limit, the oldest body is dropped, because legitimate senders finish quickly.
 

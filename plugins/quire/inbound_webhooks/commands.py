@@ -37,7 +37,7 @@ def install_webhooks(
 
 @app.command("check")
 def check_command(webhook: Webhook = None) -> None:
-    """Validate webhooks, and their tables if the connection is set."""
+    """Validate webhooks and, if the connection is set, their tables."""
     exit_on_errors(check_webhooks(webhook))
 
 
@@ -50,7 +50,7 @@ def exit_on_errors(errors: Mapping[str, ReportError]) -> None:
 
 
 def check_webhooks(webhook: str | None = None) -> dict[str, ReportError]:
-    """Checks one webhook or all. Prints a line for each valid webhook and returns the errors of the others."""
+    """Checks one webhook or all. Prints a line for each valid webhook and returns an error for each invalid one."""
     errors: dict[str, ReportError] = {}
     for name in [webhook] if webhook else webhook_names(include_folder()):
         try:
@@ -76,7 +76,7 @@ def _signing_advice(name: str) -> str:
 def _signing_of(name: str) -> str | None:
     try:
         return connection_variable(find_webhook(include_folder(), name).signing)
-    except DefinitionError:  # the check of that webhook reports the error
+    except DefinitionError:  # reported when that webhook is checked
         return None
 
 

@@ -1,4 +1,4 @@
-"""Caches the URLs and secrets of connections for 30 s, so that they can be rotated without a restart."""
+"""Caches connection URLs and secrets for 30 s, so that they can be rotated without a restart."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupLimits:
-    """The limits of lookups.
+    """Limits on connection lookups.
 
     Args:
         cache_seconds: how long a value is cached.
@@ -50,8 +50,8 @@ class _Running(Generic[Value]):
 class _LookupCache(Generic[Value]):
     """Values by connection ID. Each lookup runs in its own thread.
 
-    If the secrets backend hangs, only the thread of that lookup is blocked. The event loop's thread pool and the
-    lookups of other connections are not affected. After a few minutes, another lookup replaces the hung lookup.
+    If the secrets backend hangs, only that lookup's thread is blocked. The event loop's thread pool and lookups for
+    other connections are not affected. After a few minutes, another lookup replaces the hung lookup.
     """
 
     def __init__(self, find: Callable[[str], Value], limits: LookupLimits) -> None:
@@ -118,12 +118,12 @@ class _LookupCache(Generic[Value]):
 
 
 class ConnectionCache:
-    """The URLs and signing secrets of connections, by connection ID.
+    """Connection URLs and signing secrets, by connection ID.
 
     Args:
-        address: returns the libpq URL of a connection, or raises SettingsError.
-        password: returns the password of a connection, or raises SettingsError.
-        limits: the limits of lookups.
+        address: returns a connection's libpq URL, or raises SettingsError.
+        password: returns a connection's password, or raises SettingsError.
+        limits: the lookup limits.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """``POST /<webhook>`` accepts deliveries and authenticates them only by their signatures.
 
-The cheapest checks run first: the headers and the time before the body is read, its length while it is read, and the
-signature before the body is parsed. At most ``DeliveryLimits.concurrent`` deliveries write to PostgreSQL at a time,
+The cheapest checks run first: the headers and the time before the body is read, the body's length while it is read, and
+the signature before the body is parsed. At most ``DeliveryLimits.concurrent`` deliveries write to PostgreSQL at a time,
 each in its own thread; other deliveries wait.
 """
 
@@ -40,14 +40,14 @@ RETRY_AFTER = "30"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryLimits:
-    """The limits of a server process.
+    """The limits for a server process.
 
     Args:
         concurrent: maximum number of deliveries applied at a time, each over its own PostgreSQL connection.
         read_seconds: maximum time to receive a body.
         wait_seconds: maximum wait for a free connection; senders wait 15 to 30 s for a response.
         held_bytes: maximum memory for bodies with unverified signatures.
-        lookups: the limits of connection lookups.
+        lookups: the connection lookup limits.
     """
 
     concurrent: int = 8
@@ -71,9 +71,9 @@ def create_webhook_app(
 
     Args:
         include: the folder that contains webhooks/.
-        address: returns the libpq URL of a connection by its ID, or raises SettingsError.
-        password: returns the password of a connection by its ID, or raises SettingsError.
-        limits: the limits of this server process.
+        address: returns the libpq URL for a connection ID, or raises SettingsError.
+        password: returns the password for a connection ID, or raises SettingsError.
+        limits: the limits for this server process.
     """
     connections = ConnectionCache(address=address, password=password, limits=limits.lookups)
     deliveries = _Deliveries(WebhookFiles(include), connections, limits=limits)
@@ -96,7 +96,7 @@ class _Deliveries:
         self._turns = anyio.Semaphore(limits.concurrent)
         self._threads = anyio.CapacityLimiter(limits.concurrent)
         self._bodies = HeldBodies(max_bytes=limits.held_bytes)
-        # Deliveries have their own limiter, because other routes of the server share the default limiter.
+        # Deliveries have their own limiter, because the server's other routes share the default limiter.
         self._readers = anyio.CapacityLimiter(limits.concurrent)
 
     async def answer(self, request: Request) -> Response:

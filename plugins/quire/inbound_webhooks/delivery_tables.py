@@ -31,7 +31,7 @@ def install_tables(definition: WebhookDefinition, *, writer_url: str, owner_url:
     Args:
         definition: the webhook.
         writer_url: the URL of the webhook's connection.
-        owner_url: the URL of a role that is allowed to create the tables in the same database. If this role is not the
+        owner_url: the URL for a role that is allowed to create the tables in the same database. If that role is not the
             writer, it grants the writer access to the tables.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Parses a body into an event: the key of a row, a time and values."""
+"""Parses a body into an event: a row's key, a time and values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Stamp = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change of one row.
+    """One change to one row.
 
     Args:
         stamp: determines the order of events.

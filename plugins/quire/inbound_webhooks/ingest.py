@@ -64,7 +64,7 @@ UPDATE quire.webhook_record SET state = %s::jsonb, applied = %s::boolean, change
 
 
 class DeliveryOutcome(StrEnum):
-    """The result of a delivery."""
+    """A delivery's outcome."""
 
     APPLIED = "applied"
     KEPT = "kept"
@@ -78,10 +78,10 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
         definition: the webhook.
         event: the event parsed from the body.
         body_sha256: digest of the body; distinguishes a repeated delivery from a different event with the same ID.
-        url: the libpq URL of the database.
+        url: the database's libpq URL.
 
     Raises:
-        BodyRejected: a value does not fit the type of its column or violates a constraint.
+        BodyRejected: a value does not fit its column's type or violates a constraint.
         UsedIdRejected: an event with the same ID but a different body was already applied.
         DeliveryDeferred: PostgreSQL is unreachable or cannot apply the event yet.
         DefinitionError: the table does not match the definition.

@@ -1,4 +1,4 @@
-"""Merges events into the state of a row. For each column, the newest event wins.
+"""Merges events into a row's state. For each column, the newest event wins.
 
 The result does not depend on the order in which events arrive. The state keeps the stamp of the event that wrote each
 column, and the stamp of the newest deletion, which removes all older values.
@@ -18,7 +18,7 @@ NEVER: Stamp = ("", "")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowState:
-    """The state of a row, merged from its events.
+    """A row's state, merged from its events.
 
     Args:
         seen: the stamp of the newest event that did not delete the row.
@@ -37,7 +37,7 @@ class RowState:
 
     @property
     def values(self) -> dict[str, object]:
-        """The newest value of each column."""
+        """The newest value for each column."""
         return {column: value for column, (_, value) in self.columns.items()}
 
     def merge(self, event: Event) -> RowState:

@@ -2,13 +2,13 @@
 
     DeliveryRejected           a retry would be rejected again
     ├── UnsignedDelivery       401: invalid signature or time
-    ├── UsedIdRejected         409: the ID was used for another body
+    ├── UsedIdRejected         409: the ID was used for a different body
     ├── SlowBody               408
     ├── OversizedBody          413
     └── BodyRejected           422: invalid content
     DeliveryDeferred           503: the sender should retry
 
-Each error message is a single line, written for the developer of the sending application. For a PostgreSQL error, the
+Each error message is a single line, written for the sending application's developer. For a PostgreSQL error, the
 message is the first line of that error, which names the value, table or constraint.
 """
 

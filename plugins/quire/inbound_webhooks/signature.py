@@ -59,7 +59,7 @@ def parse_signature_headers(headers: Mapping[str, str], *, now: float, tolerance
 
 
 def verify_signature(signed: SignatureHeaders, body: bytes | bytearray, *, secrets: Sequence[bytes]) -> None:
-    """Checks in constant time that a signature matches the body and one of the secrets.
+    """Checks in constant time that a signature is valid for the body and one of the secrets.
 
     Raises:
         UnsignedDelivery: no signature matches.
@@ -80,7 +80,7 @@ def parse_secrets(text: str | None, *, connection: str) -> tuple[bytes, ...]:
     """
     words = (text or "").split()
     if not words:
-        raise SettingsError(f"the connection {connection} has no password. Set it to {PREFIX}… (base64)")
+        raise SettingsError(f"the {connection} connection has no password. Set it to {PREFIX}… (base64)")
     return tuple(_decode_key(word, position, connection) for position, word in enumerate(words, start=1))
 
 
@@ -92,6 +92,6 @@ def _decode_key(word: str, position: int, connection: str) -> bytes:
         key = b""
     if len(key) < MIN_KEY_BYTES or encoded == word:
         raise SettingsError(
-            f"secret {position} of the connection {connection} is not {PREFIX}… (base64, {MIN_KEY_BYTES} bytes or more)"
+            f"secret {position} in the {connection} connection is not {PREFIX}… (base64, {MIN_KEY_BYTES} bytes or more)"
         )
     return key

@@ -15,7 +15,7 @@ from quire.report.definition.name_checks import suggestion
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# Equal values of these types and of enums have equal text representations (numeric without trailing zeros).
+# For these types and for enums, equal values have equal text representations (numeric without trailing zeros).
 KEY_TYPES = (
     "smallint", "integer", "bigint", "numeric", "text", "character varying", "character", "uuid", "boolean", "date",
     "timestamp without time zone", "timestamp with time zone",
@@ -48,7 +48,7 @@ _MISSING_PRIVILEGES = """
 SELECT array_agg(word) FROM unnest(%s::text[]) AS word
  WHERE NOT has_table_privilege(format('%%I.%%I', %s::text, %s::text)::regclass, word)
 """
-# The owner of the tables that record deliveries can add triggers to them, which the writer then executes.
+# The owner of the tables that record deliveries can add triggers to them, which then run with the writer's privileges.
 _UNTRUSTED_OWNERS = """
 SELECT pg_get_userbyid(holder.owner)::text
   FROM (SELECT nspowner FROM pg_namespace WHERE nspname = 'quire' UNION
@@ -94,7 +94,7 @@ def read_target(definition: WebhookDefinition, connection: Connection) -> Mappin
 
 
 def check_target(definition: WebhookDefinition, connection: Connection) -> tuple[str, ...]:
-    """Checks the columns, the unique constraint and the privileges of the table.
+    """Checks the table's columns, unique constraint and privileges.
 
     Returns:
         The required columns that the webhook does not write.
@@ -155,4 +155,4 @@ def _table_problems(definition: WebhookDefinition, connection: Connection) -> It
     privileges = ["SELECT", "INSERT", "UPDATE", *(["DELETE"] if definition.delete_when else [])]
     (missing,) = connection.execute(_MISSING_PRIVILEGES, [privileges, schema, table]).fetchone() or (None,)
     if missing:
-        yield f"the connection {definition.connection} lacks {', '.join(missing)} on {definition.table}"
+        yield f"the {definition.connection} connection lacks {', '.join(missing)} on {definition.table}"

@@ -1,4 +1,4 @@
-"""The pydantic model of a webhook file, include/webhooks/<webhook>.yaml."""
+"""The pydantic model for a webhook file, include/webhooks/<webhook>.yaml."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TableName = Annotated[str, AfterValidator(_table_name)]
 
 
 class EventTime(StrictModel):
-    """The path of the event time, and optionally a column that stores the newest time. A string is a path."""
+    """The path to the event time, and optionally a column that stores the newest time. A string is a path."""
 
     path: JsonPath
     column: Label | None = None
@@ -61,19 +61,19 @@ class DeleteWhen(StrictModel):
 
 
 class WebhookDefinition(StrictModel):
-    """A webhook, which maps paths in the body to columns of a table.
+    """A webhook, which maps paths in the body to columns in a table.
 
     Args:
-        name: the name of the file without its suffix, and the last part of the URL.
+        name: the file name without its suffix, and the last part of the URL.
         table: name of the table, including its schema; case-sensitive.
-        connection: ID of the Airflow connection that writes to the table.
+        connection: ID of the Airflow connection used to write to the table.
         signing: ID of the Airflow connection whose password is one or more secrets, separated by spaces.
-        keys: the columns of a unique constraint, each with the path of its value.
-        event_time: the path of the event time, which is an ISO 8601 time with a time zone or seconds since 1970.
-        columns: the other columns to write, each with the path of its value.
+        keys: the columns of a unique constraint, each with the path to its value.
+        event_time: the path to the event time, which is an ISO 8601 time with a time zone or seconds since 1970.
+        columns: the other columns to write, each with the path to its value.
         delete_when: identifies events that delete a row; None if no event does.
-        max_bytes: the maximum size of a body.
-        tolerance: the maximum difference between the time of a signature and the current time, in either direction.
+        max_bytes: the maximum body size.
+        tolerance: the maximum difference between a signature's timestamp and the current time, in either direction.
     """
 
     name: WebhookName

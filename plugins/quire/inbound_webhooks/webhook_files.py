@@ -14,7 +14,7 @@ FOLDER = "webhooks"
 
 
 def webhook_names(include: Path) -> tuple[str, ...]:
-    """Returns the names of all webhooks; none if the folder does not exist."""
+    """Returns all webhook names, or an empty tuple if the folder does not exist."""
     folder = include.absolute() / FOLDER
     return tuple(path.stem for path in definition_files(folder)) if folder.is_dir() else ()
 
@@ -34,7 +34,7 @@ def find_webhook(include: Path, name: str) -> WebhookDefinition:
 
 
 class WebhookFiles:
-    """The webhooks of a folder. Each webhook is reread after its file changes."""
+    """The webhooks in a folder. Each webhook is reread after its file changes."""
 
     def __init__(self, include: Path) -> None:
         self._folder = include.absolute() / FOLDER
@@ -44,7 +44,7 @@ class WebhookFiles:
         """Returns a webhook, or None if no webhook has this name.
 
         Raises:
-            DefinitionError: the file of the webhook is invalid.
+            DefinitionError: the webhook's file is invalid.
         """
         if not WEBHOOK_NAME.fullmatch(name):
             return None

@@ -3,7 +3,7 @@
 content      a published or failed run -> Notification: heading, facts, permanent links, warnings
 plain_text   Notification -> plain text
 slack        plain text -> plain text without Slack's markup
-html         Notification -> HTML body of an e-mail
+html         Notification -> HTML e-mail body
 """
 
 from quire.notification_content.content import (

@@ -30,13 +30,13 @@ class Notification:
 
     Args:
         subject: one line that makes sense without the other fields.
-        heading: the title of the message.
+        heading: the message title.
         failed: whether the run failed.
         facts: labels and their values.
         files: files to download.
-        more: says how many further files there are; empty if all are listed.
+        more: says how many more files there are; empty if all are listed.
         pages: links to the run page and to the zip of all files.
-        warnings: warnings of the run.
+        warnings: the run's warnings.
     """
 
     subject: str
@@ -50,7 +50,7 @@ class Notification:
 
     @property
     def page_url(self) -> str:
-        """The URL of the run's page; empty if there is none."""
+        """The run page's URL; empty if there is none."""
         return next((page.url for page in self.pages if page.url), "")
 
 
@@ -67,7 +67,7 @@ class RunFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """The return value of publish. ``run`` is the run key; ``reused`` is true if the run was already published."""
+    """The publish task's return value. ``run`` is the run key; ``reused`` is true if the run was already published."""
 
     run: str
     reused: bool
@@ -81,7 +81,7 @@ class FailedTask:
     """A task that failed after all retries.
 
     Args:
-        stage: stage of the pipeline.
+        stage: the pipeline stage.
         reason: one line that contains no secrets; empty if the process ended without recording a reason.
     """
 
@@ -103,10 +103,10 @@ def success_notification(
     Args:
         definition: the report.
         request: the request that the run served.
-        result: the return value of publish.
-        totals: the title and the formatted value of each headline total.
-        run_id: ID of the Airflow run.
-        base_url: the public URL of Airflow; if empty, the notification has no links.
+        result: the publish task's return value.
+        totals: each headline total's title and formatted value.
+        run_id: the Airflow run ID.
+        base_url: Airflow's public URL; if empty, the notification has no links.
     """
     count, size = len(result.files), format_size(sum(file.bytes for file in result.files))
     facts = [
@@ -154,8 +154,8 @@ def failure_notification(
         definition: the report.
         request: the request that the run served; None if it was invalid.
         failed: the failed tasks. The notification describes one task and counts the rest.
-        run_id: ID of the Airflow run.
-        base_url: the public URL of Airflow; if empty, the notification has no links.
+        run_id: the Airflow run ID.
+        base_url: Airflow's public URL; if empty, the notification has no links.
     """
     facts = _request_facts(definition, request) if request else []
     date_range = f", {_date_range(request)}" if request else ""

@@ -1,4 +1,4 @@
-"""Computes the headline totals of a report: its first summary's measures, combined over all groups."""
+"""Computes a report's headline totals: the first summary's measures, combined over all groups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quire.tables_and_charts.page_tables import has_all_columns, has_summaries, 
 from quire.tables_and_charts.summary_limits import small_summary_sheets
 from quire.xlsx.cell_values import to_cell_value
 
-# The functions that combine the values of groups. Means and medians cannot be combined.
+# The functions that combine group values. Means and medians cannot be combined.
 OVER_GROUPS: Mapping[Aggregation, Callable[[Sequence[Any]], Any]] = {"count": sum, "sum": sum, "min": min, "max": max}
 
 
@@ -23,7 +23,7 @@ def _is_number(value: Any) -> bool:
 
 
 def summary_totals(definition: ReportDefinition, manifest: Manifest, *, store: Store) -> tuple[tuple[str, str], ...]:
-    """Returns the title and the formatted value of each headline total.
+    """Returns each headline total's title and formatted value.
 
     Values have the same format as on the summary sheet. There are no totals if the definition's summaries have changed
     since the run.

@@ -1,4 +1,4 @@
-"""Renders a notification as the HTML body of an e-mail.
+"""Renders a notification as an HTML e-mail body.
 
 Mail clients support little more than tables and inline styles, and do not load style sheets, images or fonts. Text and
 background colors are always set together, so that a mail client in dark mode changes both.

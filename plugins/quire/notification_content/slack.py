@@ -23,7 +23,7 @@ _OWN_LINK = re.compile(r"  https?://\S++")  # written by ``render_text``; values
 
 
 def escape_slack(text: str) -> str:
-    """Escapes the text of a notification, except for Quire's own links."""
+    """Escapes a notification's text, except for Quire's own links."""
     return "\n".join(
         line.translate(_ENTITIES) if _OWN_LINK.fullmatch(line) else _escape_line(line) for line in text.split("\n")
     )

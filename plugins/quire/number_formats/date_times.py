@@ -71,7 +71,7 @@ def _is_minute(tokens: Sequence[Token], position: int) -> bool:
 
 
 def _second_decimals(tokens: Sequence[Token]) -> int:
-    """Returns the number of decimal places that a section displays for seconds."""
+    """Returns how many decimal places a section displays for seconds."""
     for position, token in enumerate(tokens[:-1]):
         is_seconds = token.kind in (Kind.MOMENT, Kind.ELAPSED) and token.text[0] in "sS"
         if is_seconds and tokens[position + 1].kind is Kind.POINT:

@@ -43,7 +43,7 @@ def format_general(number: Decimal) -> str:
 
 
 def _cut(tokens: Sequence[Token], kind: Kind) -> tuple[list[Token], list[Token]]:
-    """Splits tokens before the first token of the given kind."""
+    """Splits tokens before the first one of the given kind."""
     position = next((position for position, token in enumerate(tokens) if token.kind is kind), len(tokens))
     return list(tokens[:position]), list(tokens[position:])
 
@@ -51,7 +51,7 @@ def _cut(tokens: Sequence[Token], kind: Kind) -> tuple[list[Token], list[Token]]
 def _without_scaling(tokens: list[Token]) -> tuple[list[Token], int]:
     """Removes the commas that directly follow the last digit.
 
-    Returns the tokens, and the number of removed commas. Each comma divides the number by 1,000.
+    Returns the tokens, and how many commas were removed. Each comma divides the number by 1,000.
     """
     last = max((position for position, token in enumerate(tokens) if token.kind is Kind.DIGIT), default=len(tokens))
     stop = last + 1
@@ -69,7 +69,7 @@ def _round(number: Decimal, places: int) -> Decimal:
 
 
 def _normalize(number: Decimal, digits: int, places: int) -> tuple[Decimal, int]:
-    """Returns the mantissa and the exponent of a number. The exponent is a multiple of ``digits``."""
+    """Returns a number's mantissa and exponent. The exponent is a multiple of ``digits``."""
     power = number.adjusted() // digits * digits if number else 0
     scaled = _round(number.scaleb(-power, _EXACT), places)
     if scaled >= 10**digits:

@@ -79,7 +79,7 @@ class Section:
 
 @lru_cache(maxsize=256)
 def parse_sections(code: str) -> tuple[Section, ...]:
-    """Returns the first four sections of a format code."""
+    """Returns a format code's first four sections."""
     sections: list[Section] = []
     tokens: list[Token] = []
     condition: Condition | None = None
@@ -121,7 +121,7 @@ def _condition(text: str) -> Condition | None:
 def section_of(sections: Sequence[Section], number: Decimal) -> tuple[Section | None, bool]:
     """Returns the section that applies to a number, and whether that section replaces the minus sign.
 
-    The section is None if the number does not meet any condition of the code.
+    The section is None if the number meets none of the code's conditions.
     """
     numeric = sections[:3]
     if any(section.condition for section in numeric):

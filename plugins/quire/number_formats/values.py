@@ -34,7 +34,7 @@ def format_value(value: Any, code: str) -> str:
 
 def _format_time(value: dt.date | dt.time, code: str) -> str:
     section = parse_sections(code)[0]
-    # A cell would display the serial number of the date, which readers do not understand.
+    # A cell would display the date's serial number, which means nothing to readers.
     if not section.has(Kind.MOMENT, Kind.ELAPSED):
         return str(value)
     return format_date_time(section, _date_time(value)).strip()

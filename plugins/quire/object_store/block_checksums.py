@@ -7,18 +7,18 @@ from isal.isal_zlib import crc32
 from quire.errors import DamagedObjectError
 
 BLOCK_BYTES = 256 * 1024
-DIGITS = 8  # hex digits of a CRC-32
+DIGITS = 8  # hex digits in a CRC-32
 
 
 class BlockChecksums:
-    """Computes the CRC-32 of each block of ``BLOCK_BYTES`` while an object is written."""
+    """Computes the CRC-32 of each ``BLOCK_BYTES`` block while an object is written."""
 
     def __init__(self) -> None:
         self._complete: list[str] = []
         self._crc = self._filled = 0
 
     def update(self, data: bytes | memoryview) -> None:
-        """Adds the next bytes of the object."""
+        """Adds the object's next bytes."""
         with memoryview(data) as view:
             start = 0
             while start < len(view):
@@ -37,7 +37,7 @@ class BlockChecksums:
 
 
 def blocks_match(data: bytes, first_block: int, checksums: str) -> bool:
-    """Returns whether data that starts at block ``first_block`` matches the checksums of its object."""
+    """Returns whether data that starts at block ``first_block`` matches the object's checksums."""
     actual = BlockChecksums()
     actual.update(data)
     digits = actual.hexdigest()

@@ -1,8 +1,8 @@
 """Commit records are small write-once JSON objects that make larger objects valid.
 
 Anyone with write access to the bucket can store a record that Quire will parse. Parsed JSON takes about 100 bytes of
-memory for each list, object and item, so a limit on the length of a record is not enough. Quire therefore also counts
-the structural characters of a record before parsing it.
+memory for each list, object and item, so limiting a record's length is not enough. Quire therefore also counts a
+record's structural characters before parsing it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from quire.record_types.serialization import field_names, from_json, to_json
 
 logger = logging.getLogger(__name__)
 
-MAX_LOOKUPS = 16  # equals the size of the S3 client's connection pool
+MAX_LOOKUPS = 16  # equals the S3 client's connection pool size
 READ_ATTEMPTS = 3
 COMMIT_ATTEMPTS = 3
 STRUCTURAL_CHARACTERS = (b"[", b"{", b",")
@@ -31,17 +31,17 @@ CHECKSUM = "checksum"  # SHA-256 of all other fields, as JSON
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordLimits:
-    """The maximum size of a record in bytes, and its maximum number of ``[``, ``{`` and ``,`` characters."""
+    """A record's maximum size in bytes, and its maximum number of ``[``, ``{`` and ``,`` characters."""
 
     max_bytes: int
     max_structures: int
 
 
-# A manifest of 20,000 partitions and 20,000 files is 12 MB long and has 400,000 structures. Parsing a million
+# A manifest with 20,000 partitions and 20,000 files is 12 MB long and has 400,000 structures. Parsing a million
 # structures takes 100 MB.
 MANIFEST_LIMITS = RecordLimits(max_bytes=MAX_RECORD_BYTES, max_structures=1_000_000)
-# The record of a partition consists mostly of checksums. The checksums take eight digits for each 256 kB of rows, which
-# is 2.6 MB for the largest possible object.
+# A partition's record consists mostly of checksums, which take eight digits for each 256 kB of rows: 2.6 MB for the
+# largest possible object.
 PARTITION_LIMITS = RecordLimits(max_bytes=4 * 1024 * 1024, max_structures=100_000)
 
 Item = TypeVar("Item")
@@ -55,7 +55,7 @@ def read_record(
 
     Raises:
         DamagedObjectError: the record does not contain the bytes that were written.
-        IntegrityError: the record is intact, but another version of Quire wrote it.
+        IntegrityError: the record is intact, but a different version of Quire wrote it.
     """
     return _read(store, kind, key, limits)[0]
 
@@ -70,17 +70,17 @@ def find_record(
 ) -> Record | None:
     """Returns a record, or None if it does not exist. Deletes a record that is damaged or references damaged objects.
 
-    A damaged record is not deleted if another run has replaced it in the meantime or another version of Quire wrote it.
+    A damaged record is kept if another run has replaced it in the meantime or a different version of Quire wrote it.
 
     Args:
         store: the object store.
-        kind: the type of the record.
+        kind: the record type.
         key: the record's key.
         ensure: raises DamagedObjectError if an object that the record references is missing or damaged.
         limits: the record's limits.
 
     Raises:
-        IntegrityError: the record is intact, but another version of Quire wrote it.
+        IntegrityError: the record is intact, but a different version of Quire wrote it.
     """
     body = b""
     try:
@@ -105,7 +105,7 @@ class DamagedRecordError(DamagedObjectError):
 
 
 class UnverifiedRecordError(IntegrityError):
-    """A record has no checksum: another version of Quire wrote it, or it was damaged in transit."""
+    """A record has no checksum: a different version of Quire wrote it, or it was damaged in transit."""
 
 
 def _read(store: Store, kind: type[Record], key: str, limits: RecordLimits) -> tuple[Record | None, bytes]:
@@ -148,7 +148,7 @@ def _parse(body: bytes, kind: type[Record], key: str) -> Record:
 
 
 def _validate_fields(value: Any, kind: Any) -> None:
-    """Rejects unknown fields in a record without a checksum, which only early versions of Quire wrote."""
+    """Rejects unknown fields in records without a checksum; only early versions of Quire wrote such records."""
     if not isinstance(value, dict):
         raise IntegrityError("it is not a record")
     unknown = sorted(set(value) - field_names(kind))
@@ -161,7 +161,7 @@ def _checksum(value: Any) -> str:
 
 
 def _discard(store: Store, key: str, body: bytes, error: DamagedObjectError) -> None:
-    """Deletes a record if its bytes still equal ``body``. The next lookup of the record is then a cache miss.
+    """Deletes a record if its bytes still equal ``body``. The next lookup is then a cache miss.
 
     Retention deletes the objects that the record referenced.
     """
@@ -180,7 +180,7 @@ def write_once(store: Store, key: str, record: Any) -> bool:
 def commit_once(
     store: Store, key: str, record: Any, *, objects: Iterable[str], find: Callable[[], Record | None]
 ) -> Record | None:
-    """Commits a record and returns None, or returns the record of the writer that committed first.
+    """Commits a record and returns None, or returns the record from the writer that committed first.
 
     If another writer was first, deletes this writer's objects.
 
@@ -217,5 +217,5 @@ def map_concurrently(
 
 
 def folder_of(key: str) -> str:
-    """Returns the folder of an object."""
+    """Returns an object's folder."""
     return key.rpartition("/")[0]

@@ -58,7 +58,7 @@ def with_parents(path: Path, create: Callable[[], Result]) -> Result:
 
 
 def _make_folder(folder: Path) -> None:
-    """Creates a folder and its parents, and syncs the parent of each new folder."""
+    """Creates a folder and its parents, and syncs each new folder's parent."""
     if folder.is_dir():
         return
     _make_folder(folder.parent)
@@ -96,7 +96,7 @@ def link_exclusively(source: Path, target: Path) -> bool:
 
 
 def remove_file(path: Path, *, top: Path) -> None:
-    """Deletes a file if it exists, and its parent folders below ``top`` if they are empty."""
+    """Deletes a file if it exists, along with any empty parent folders below ``top``."""
     if not path.is_dir():
         with suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
@@ -112,7 +112,7 @@ def remove_file(path: Path, *, top: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Waits until the entries of a folder are on disk. Does nothing if the folder no longer exists."""
+    """Waits until a folder's entries are on disk. Does nothing if the folder no longer exists."""
     with suppress(FileNotFoundError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -10,7 +10,7 @@ Entry = tuple[str, "os.DirEntry[str]"]  # the relative path, which ends with a s
 
 
 def scan_files(root: Path, prefix: str) -> Iterator[Entry]:
-    """Yields the files whose relative path starts with ``prefix``, ordered by the UTF-8 bytes of the path.
+    """Yields the files whose relative paths start with ``prefix``, ordered by the paths' UTF-8 bytes.
 
     Ignores symbolic links and special files.
     """
@@ -29,7 +29,7 @@ def scan_folders(root: Path, prefix: str) -> Iterator[str]:
 
 
 def _children(root: Path, prefix: str) -> list[Entry]:
-    """Returns the sorted entries whose relative path starts with ``prefix``, without descending into folders."""
+    """Returns the sorted entries whose relative paths start with ``prefix``, without descending into folders."""
     base = prefix[: prefix.rfind("/") + 1]
     try:
         with os.scandir(root / base) as scanned:

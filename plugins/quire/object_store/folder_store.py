@@ -1,4 +1,4 @@
-"""A store in a local folder. The key of an object is the path of its file."""
+"""A store in a local folder. An object's key is its file's path."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class FolderStore(Store):
 
     @property
     def location(self) -> str:
-        """The name of the folder, for messages."""
+        """The folder's name, for messages."""
         return f"folder {self._root}"
 
     def check(self) -> None:
@@ -61,11 +61,11 @@ class FolderStore(Store):
             StagedFile(self._staging / "check", top=self._staging).discard()
 
     def now(self) -> datetime:
-        """Returns the current time of this machine."""
+        """Returns this machine's current time."""
         return datetime.now(UTC)
 
     def read(self, key: str, *, max_bytes: int = MAX_RECORD_BYTES) -> bytes | None:
-        """Returns the bytes of a small object, or None if it does not exist."""
+        """Returns a small object's bytes, or None if the object does not exist."""
         path = self._path(key)
         with self._translate_errors(key):
             try:
@@ -92,7 +92,7 @@ class FolderStore(Store):
         return data
 
     def stream(self, key: str) -> Generator[bytes]:
-        """Yields the bytes of an object in chunks."""
+        """Yields an object's bytes in chunks."""
         path = self._path(key)
         with self._translate_errors(key):
             try:
@@ -108,12 +108,12 @@ class FolderStore(Store):
             return os.read(descriptor, STREAM_BYTES)
 
     def size(self, key: str) -> int | None:
-        """Returns the size of an object in bytes, or None if it does not exist."""
+        """Returns an object's size in bytes, or None if the object does not exist."""
         status = self._status(key)
         return None if status is None else status.st_size
 
     def age(self, key: str) -> timedelta | None:
-        """Returns the time since an object was written, or None if it does not exist."""
+        """Returns the time since an object was written, or None if the object does not exist."""
         status = self._status(key)
         return None if status is None else self.now() - _modified(status)
 
@@ -214,12 +214,12 @@ class FolderStore(Store):
         return aborted
 
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
-        """Returns the ``file:`` URL of an object. The URL never expires, but readers need access to the folder."""
+        """Returns an object's ``file:`` URL. The URL never expires, but readers need access to the folder."""
         return self._path(key).as_uri()
 
     def _path(self, key: str) -> Path:
         if not _is_relative_path(key):
-            raise StoreRefusedError(f"{key!r} cannot be the key of an object in a folder")
+            raise StoreRefusedError(f"{key!r} is not a valid object key in a local folder")
         return self._root / key
 
     def _can_match(self, prefix: str) -> bool:

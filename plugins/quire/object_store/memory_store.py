@@ -49,14 +49,14 @@ class MemoryStore(Store):
 
     @property
     def location(self) -> str:
-        """The unique name of the store, for messages."""
+        """The store's unique name, for messages."""
         return f"memory {self._name}"
 
     def check(self) -> None:
         """Does nothing, because memory is always available."""
 
     def now(self) -> datetime:
-        """Returns the current time of the store's clock."""
+        """Returns the current time by the store's clock."""
         return self._clock()
 
     def content_type(self, key: str) -> str:
@@ -64,7 +64,7 @@ class MemoryStore(Store):
         return self._existing(key).content_type
 
     def read(self, key: str, *, max_bytes: int = MAX_RECORD_BYTES) -> bytes | None:
-        """Returns the bytes of a small object, or None if it does not exist."""
+        """Returns a small object's bytes, or None if the object does not exist."""
         stored = self._objects.get(key)
         if stored is None:
             return None
@@ -80,7 +80,7 @@ class MemoryStore(Store):
         return data
 
     def stream(self, key: str) -> Generator[bytes]:
-        """Yields the bytes of an object in chunks."""
+        """Yields an object's bytes in chunks."""
         body = self._existing(key).body
         for start in range(0, len(body), STREAM_BYTES):
             yield body[start : start + STREAM_BYTES]
@@ -92,12 +92,12 @@ class MemoryStore(Store):
             raise NoSuchKeyError.of(key) from None
 
     def size(self, key: str) -> int | None:
-        """Returns the size of an object in bytes, or None if it does not exist."""
+        """Returns an object's size in bytes, or None if the object does not exist."""
         stored = self._objects.get(key)
         return None if stored is None else len(stored.body)
 
     def age(self, key: str) -> timedelta | None:
-        """Returns the time since an object was written, or None if it does not exist."""
+        """Returns the time since an object was written, or None if the object does not exist."""
         stored = self._objects.get(key)
         return None if stored is None else self._clock() - stored.modified
 

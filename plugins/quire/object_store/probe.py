@@ -42,8 +42,7 @@ def probe_store(store: S3Store) -> None:
     Deletes its test objects before it returns. If the process is killed, ``quire gc`` deletes them.
 
     Raises:
-        StoreRefusedError: the store lacks one of these features, or its clock differs too much from this machine's
-            clock.
+        StoreRefusedError: the store lacks one of these features, or its clock differs too much from this machine's.
         StoreUnavailableError: the store is unreachable.
     """
     store.check()
@@ -108,7 +107,7 @@ def _ensure_ranges(store: S3Store, key: str) -> None:
         answer = store.client.get_object(Bucket=store.bucket, Key=key, Range="bytes=100-103")
         body = answer["Body"].read()
     if body != bytes(range(100, 104)):
-        raise _unsuitable(store, "ignores the range of a read")
+        raise _unsuitable(store, "ignores the range in a read request")
 
 
 def _ensure_multipart(store: S3Store, key: str) -> None:
@@ -133,12 +132,12 @@ def _ensure_multipart(store: S3Store, key: str) -> None:
             MultipartUpload={"Parts": parts},  # type: ignore[typeddict-item]
         )
     if store.size(key) != PART_BYTES + 1 or store.read_range(key, PART_BYTES - 1, 2) != b"ab":
-        raise _unsuitable(store, "does not assemble the parts of an upload")
+        raise _unsuitable(store, "does not assemble an upload's parts")
 
 
 def _ignores_condition(store: S3Store) -> StoreRefusedError:
     return _unsuitable(
-        store, "ignores the condition of a write (If-None-Match: *): two concurrent writers would both succeed"
+        store, "ignores the condition on a write (If-None-Match: *): two concurrent writers would both succeed"
     )
 
 

@@ -12,7 +12,7 @@ READ_ATTEMPTS = 3
 
 
 class RangeReader(io.RawIOBase):
-    """A read-only, seekable file with the contents of an object of ``size`` bytes.
+    """A read-only, seekable file backed by an object of ``size`` bytes.
 
     Every read calls ``read_range(start, size)`` once, so callers should combine small reads.
     """
@@ -54,7 +54,7 @@ class VerifiedRanges:
     matches is damaged in the store. The last block stays in memory, because the next range often starts in it.
 
     Args:
-        key: the key of the object, for error messages.
+        key: the object's key, for error messages.
         read_range: returns ``size`` bytes from ``start``.
         size: the object's size in bytes.
         checksums: the CRC-32 of each block.

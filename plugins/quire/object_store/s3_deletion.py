@@ -23,8 +23,8 @@ UNSUPPORTED = {"NotImplemented", "MethodNotAllowed"}  # from stores without Dele
 def delete_objects(client: S3Client, bucket: str, keys: Iterable[str]) -> None:
     """Deletes objects in batches of 1,000. Ignores keys that do not exist.
 
-    If some keys of a batch are not deleted, deletes them one at a time. boto3 then retries transient errors and raises
-    all other errors.
+    If some keys in a batch are not deleted, deletes those keys one at a time. boto3 then retries transient errors and
+    raises all other errors.
     """
     remaining = iter(keys)
     while batch := list(islice(remaining, BATCH_KEYS)):
@@ -52,7 +52,7 @@ def _delete_batch(client: S3Client, bucket: str, keys: Sequence[str]) -> Sequenc
 def delete_unchanged(client: S3Client, bucket: str, key: str, body: bytes) -> bool:
     """Deletes an object if its bytes still equal ``body``. Returns whether the object was deleted.
 
-    Because some stores ignore ``If-Match``, compares the bytes immediately before the deletion. Does not read objects
+    Because some stores ignore ``If-Match``, compares the bytes immediately before deleting. Does not read objects
     larger than ``body``.
     """
     try:

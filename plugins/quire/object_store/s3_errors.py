@@ -52,7 +52,7 @@ def translate_s3_errors(what: str) -> Iterator[None]:
         NoConnectionError,
     ) as error:  # connection refused, timed out or lost
         raise StoreUnavailableError(f"the object store did not respond to the request for {what}: {error}") from error
-    except (CredentialRetrievalError, MetadataRetrievalError) as error:  # the credential provider of a role is busy
+    except (CredentialRetrievalError, MetadataRetrievalError) as error:  # a role's credential provider is busy
         raise StoreUnavailableError(f"no credentials are available for {what}: {error}") from error
     except (BotoCoreError, ValueError) as error:
         raise StoreRefusedError(f"the request for {what} could not be sent to the object store: {error}") from error

@@ -1,4 +1,4 @@
-"""Reads the bodies and headers of S3 responses. Repeats requests whose responses were truncated."""
+"""Reads S3 response bodies and headers. Repeats requests whose responses were truncated."""
 
 from __future__ import annotations
 
@@ -18,24 +18,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """The bytes and the ETag of an object."""
+    """An object's bytes and ETag."""
 
     data: bytes
     etag: str
 
 
 def read_body(request: Callable[[], GetObjectOutputTypeDef], key: str, *, max_bytes: int) -> Body:
-    """Returns the complete body of a response. Sends the request up to ``READ_ATTEMPTS`` times.
+    """Returns a response's complete body. Sends the request up to ``READ_ATTEMPTS`` times.
 
     boto3 retries a request only if it fails before the response headers arrive. If boto3 has used all of its attempts,
     this function does not send the request again.
 
     Args:
         request: sends the request.
-        key: the key of the object, for error messages.
-        max_bytes: the maximum size of the body. If the declared length is larger, the request is repeated, because the
-            header may have been corrupted in transit. If no length is declared, at most ``max_bytes`` + 1 bytes are
-            read.
+        key: the object's key, for error messages.
+        max_bytes: the maximum body size. If the declared length is larger, the request is repeated, because the header
+            may have been corrupted in transit. If no length is declared, at most ``max_bytes`` + 1 bytes are read.
 
     Raises:
         IntegrityError: the body is larger than ``max_bytes``.
@@ -57,7 +56,7 @@ def read_body(request: Callable[[], GetObjectOutputTypeDef], key: str, *, max_by
 
 
 def _read_bounded(response: GetObjectOutputTypeDef, key: str, max_bytes: int) -> bytes:
-    """Returns the bytes of a body. If the body is too large, closes the connection and raises an IntegrityError."""
+    """Returns a response body's bytes. If the body is too large, closes the connection and raises an IntegrityError."""
     size = response.get("ContentLength")
     if size is None:  # chunked transfer encoding
         data = response["Body"].read(max_bytes + 1)
@@ -70,14 +69,14 @@ def _read_bounded(response: GetObjectOutputTypeDef, key: str, max_bytes: int) ->
 
 
 def read_headers(request: Callable[[], HeadObjectOutputTypeDef], key: str) -> HeadObjectOutputTypeDef:
-    """Returns the complete headers of an object. Sends the request up to ``READ_ATTEMPTS`` times.
+    """Returns an object's complete headers. Sends the request up to ``READ_ATTEMPTS`` times.
 
     Python's HTTP client accepts truncated headers. This function considers the headers truncated if a required header
     is missing or its value cannot be parsed.
 
     Args:
         request: sends the request.
-        key: the key of the object, for error messages.
+        key: the object's key, for error messages.
 
     Raises:
         NoSuchKeyError: the object does not exist.
@@ -94,4 +93,4 @@ def read_headers(request: Callable[[], HeadObjectOutputTypeDef], key: str) -> He
             undated = response
     if undated is not None:  # some stores send no Date header
         return undated
-    raise StoreUnavailableError(f"all responses of the object store for {key} were truncated")
+    raise StoreUnavailableError(f"all responses from the object store for {key} were truncated")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef, ResponseMetadataTypeDef
 
-MAX_LINK_LIFETIME = timedelta(days=7)  # the limit of SigV4; other signature versions and some servers have no limit
+MAX_LINK_LIFETIME = timedelta(days=7)  # SigV4's limit; other signature versions and some servers have no limit
 CONFLICT_ATTEMPTS = 5
 MAX_RETRIES = 7  # boto3 waits up to 50 ms before the first retry, then doubles the limit: about 3 s in total
 
@@ -60,12 +60,12 @@ class S3Store(Store):
 
     @property
     def bucket(self) -> str:
-        """The name of the bucket."""
+        """The bucket's name."""
         return self.settings.bucket
 
     @property
     def location(self) -> str:
-        """The name of the bucket and, for stores other than AWS, the endpoint."""
+        """The bucket's name and, for stores other than AWS, the endpoint."""
         endpoint = self.settings.endpoint_url
         return f"bucket {self.bucket} at {endpoint}" if endpoint else f"bucket {self.bucket}"
 
@@ -120,7 +120,7 @@ class S3Store(Store):
             return _response_time(self.client.head_bucket(Bucket=self.bucket)["ResponseMetadata"])
 
     def read(self, key: str, *, max_bytes: int = MAX_RECORD_BYTES) -> bytes | None:
-        """Returns the bytes of a small object, or None if it does not exist."""
+        """Returns a small object's bytes, or None if the object does not exist."""
         try:
             return read_body(partial(self._get, key), key, max_bytes=max_bytes).data
         except NoSuchKeyError:
@@ -143,17 +143,17 @@ class S3Store(Store):
         return data
 
     def stream(self, key: str) -> Generator[bytes]:
-        """Yields the bytes of an object in chunks."""
+        """Yields an object's bytes in chunks."""
         with translate_s3_errors(key), closing(self.client.get_object(Bucket=self.bucket, Key=key)["Body"]) as body:
             yield from body.iter_chunks(STREAM_BYTES)
 
     def size(self, key: str) -> int | None:
-        """Returns the size of an object in bytes, or None if it does not exist."""
+        """Returns an object's size in bytes, or None if the object does not exist."""
         headers = self._headers(key)
         return None if headers is None else headers["ContentLength"]
 
     def age(self, key: str) -> timedelta | None:
-        """Returns the time since an object was written, or None if it does not exist."""
+        """Returns the time since an object was written, or None if the object does not exist."""
         headers = self._headers(key)
         return None if headers is None else _response_time(headers["ResponseMetadata"]) - headers["LastModified"]
 

@@ -16,7 +16,7 @@ from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store.range_reader import READ_ATTEMPTS, RangeReader, VerifiedRanges
 from quire.object_store.upload import Upload
 
-MAX_RECORD_BYTES = 32 * 1024 * 1024  # a manifest of 20,000 partitions and files is about 12 MB long
+MAX_RECORD_BYTES = 32 * 1024 * 1024  # a manifest with 20,000 partitions and files is about 12 MB long
 STREAM_BYTES = 1024 * 1024
 BINARY = "application/octet-stream"
 CONTENT_TYPES = {
@@ -36,7 +36,7 @@ class NoSuchKeyError(DamagedObjectError):
 
 
 def too_large(key: str, max_bytes: int, *, size: int | None = None) -> IntegrityError:
-    """Returns the error for an object that is too large for its reader; ``size`` is None if it is unknown."""
+    """Returns the error for an object that is too large for its reader; ``size`` is None if unknown."""
     actual = f"over {max_bytes}" if size is None else f"{size}"
     return IntegrityError(f"{key} has {actual} bytes, more than the limit of {max_bytes}: delete it")
 
@@ -62,7 +62,7 @@ class Store(Protocol):
     @property
     @abstractmethod
     def location(self) -> str:
-        """The name of the store, for messages. Two stores with the same location hold the same objects."""
+        """The store's name, for messages. Two stores with the same location hold the same objects."""
 
     @abstractmethod
     def check(self) -> None:
@@ -74,11 +74,11 @@ class Store(Protocol):
 
     @abstractmethod
     def now(self) -> datetime:
-        """Returns the current time by the clock of the store, which also timestamps its objects."""
+        """Returns the current time by the store's clock, which also timestamps its objects."""
 
     @abstractmethod
     def read(self, key: str, *, max_bytes: int = MAX_RECORD_BYTES) -> bytes | None:
-        """Returns the bytes of a small object, or None if it does not exist.
+        """Returns a small object's bytes, or None if the object does not exist.
 
         Raises:
             IntegrityError: the object is larger than ``max_bytes``.
@@ -94,7 +94,7 @@ class Store(Protocol):
 
     @abstractmethod
     def stream(self, key: str) -> Generator[bytes]:
-        """Yields the bytes of an object in chunks of at most ``STREAM_BYTES``.
+        """Yields an object's bytes in chunks of at most ``STREAM_BYTES``.
 
         Raises:
             NoSuchKeyError: the object does not exist.
@@ -102,11 +102,11 @@ class Store(Protocol):
 
     @abstractmethod
     def size(self, key: str) -> int | None:
-        """Returns the size of an object in bytes, or None if it does not exist."""
+        """Returns an object's size in bytes, or None if the object does not exist."""
 
     @abstractmethod
     def age(self, key: str) -> timedelta | None:
-        """Returns the age of an object by the store's clock, or None if the object does not exist."""
+        """Returns an object's age by the store's clock, or None if the object does not exist."""
 
     @abstractmethod
     def put(self, key: str, body: bytes, *, content_type: str = BINARY) -> None:
@@ -139,7 +139,7 @@ class Store(Protocol):
     def folders(self, prefix: str) -> Iterator[str]:
         """Yields the distinct folders directly under ``prefix``, each with a trailing slash.
 
-        On some servers, a folder remains for a short time after its last object was deleted.
+        On some servers, a folder remains listed for a short time after its last object is deleted.
         """
 
     @abstractmethod
@@ -163,7 +163,7 @@ class Store(Protocol):
         """
 
     def read_verified(self, key: str, *, sha256: str, size: int) -> bytes:
-        """Returns the bytes of an object after verifying their SHA-256.
+        """Returns an object's bytes after verifying their SHA-256.
 
         If the digest does not match, the bytes may have been corrupted in transit and are read again.
 
@@ -215,17 +215,17 @@ class Store(Protocol):
         return self.size(key) == size or self.size(key) == size
 
     def open_object(self, key: str, size: int) -> RangeReader:
-        """Returns a seekable file with the contents of an object of ``size`` bytes. Each read requests one range."""
+        """Returns a seekable file backed by an object of ``size`` bytes. Each read requests one range."""
         return RangeReader(partial(self.read_range, key), size)
 
     def open_verified(self, key: str, size: int, checksums: str) -> RangeReader:
-        """Returns a seekable file that checks each block it reads against the checksums of the object."""
+        """Returns a seekable file that checks each block it reads against the object's checksums."""
         ranges = VerifiedRanges(key, partial(self.read_range, key), size=size, checksums=checksums)
         return RangeReader(ranges, size)
 
 
 def attachment(filename: str) -> str:
-    """Returns the Content-Disposition header of a download, including an ASCII name for old clients (RFC 6266)."""
+    """Returns the Content-Disposition header for a download, including an ASCII name for old clients (RFC 6266)."""
     plain = "".join(letter if letter.isascii() and letter.isprintable() else "_" for letter in filename)
     plain = plain.replace("\\", "_").replace('"', "_").replace("%", "_")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"

@@ -92,4 +92,4 @@ class Upload(ABC):
         """Deletes everything that was uploaded."""
 
     def _release(self) -> None:  # noqa: B027 - not every upload holds resources
-        """Releases the resources of an upload that has ended."""
+        """Releases the upload's resources after it has ended."""

@@ -1,4 +1,4 @@
-"""Converts date and time columns to local times and to periods, in PostgreSQL's full range."""
+"""Converts date and time columns to local times and to periods, across PostgreSQL's full range."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def wall_clock(times: pl.Series, timezone: str) -> pl.Series:
 
     Args:
         times: timestamps with time zone.
-        timezone: the IANA name of the time zone to which the timestamps are converted.
+        timezone: the IANA name of the target time zone.
     """
     microseconds = times.to_physical()
     is_supported = microseconds.is_between(YEAR_1 + 2 * DAY_MICROSECONDS, _YEAR_2100, closed="left")
@@ -54,8 +54,8 @@ def period_starts(times: pl.Series, *, every: Grain, timezone: str) -> pl.Series
 
     Args:
         times: dates, or timestamps with or without time zone.
-        every: the length of the periods.
-        timezone: the IANA name of the time zone that determines the days of timestamps with time zone.
+        every: the period length.
+        timezone: the IANA name of the time zone in which timestamps with time zone are assigned to days.
     """
     days = _local_days(times, timezone)
     first, last = YEAR_1 // DAY_MICROSECONDS + 7, YEAR_10000 // DAY_MICROSECONDS

@@ -20,7 +20,7 @@ def to_series(column: pa.Array) -> pl.Series:
 def map_distinct(
     values: pl.Series, selected: pl.Series, function: Callable[[Any], Any], *, default: pl.Series
 ) -> pl.Series:
-    """Applies a function to the selected rows of ``values``, and returns ``default`` with the results in these rows.
+    """Applies a function to the selected rows of ``values``, and returns ``default`` with the results in those rows.
 
     The function is called once for each distinct value.
 
@@ -28,7 +28,7 @@ def map_distinct(
         values: the function's arguments.
         selected: whether each row is selected; must depend only on the row's value.
         function: returns a result of the same type as ``default``.
-        default: the results for all rows that are not selected.
+        default: the results for all unselected rows.
     """
     distinct = values.filter(selected).unique()
     results = pl.Series([function(value) for value in distinct], dtype=default.dtype)

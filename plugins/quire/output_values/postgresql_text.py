@@ -60,7 +60,7 @@ def _timestamp_texts(times: pl.Series, timezone: str | None) -> pl.Series:
 
 
 def _fraction(microseconds: pl.Series) -> pl.Series:
-    """Returns the fractional part of each time's seconds with the decimal point, or an empty string if it is zero."""
+    """Returns each time's fractional seconds with the decimal point, or an empty string if they are zero."""
     rest = microseconds % SECOND
     if not (rest > 0).any():
         return pl.Series([""])

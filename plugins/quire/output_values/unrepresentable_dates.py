@@ -15,8 +15,8 @@ SECOND = 1_000_000
 DAY_MICROSECONDS = 86_400 * SECOND
 CYCLE_YEARS, CYCLE_DAYS = 400, 146_097
 YEAR_1, YEAR_10000 = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND
-# Infinity and -infinity are the largest and smallest integers of the type. For 64 bits, the second-smallest integer is
-# also -infinity, because NumPy and pandas read the smallest integer as NaT.
+# Infinity and -infinity are the type's largest and smallest integers. For 64 bits, the second-smallest integer is also
+# -infinity, because NumPy and pandas read the smallest integer as NaT.
 DAYS_BOUNDS = (-(2**31), 2**31 - 1)
 MICROSECONDS_BOUNDS = (-(2**63) + 1, 2**63 - 1)
 INFINITE_DAYS = {DAYS_BOUNDS[0]: "-infinity", DAYS_BOUNDS[1]: "infinity"}
@@ -51,12 +51,12 @@ def to_python_date(days: int) -> tuple[date, int]:
 
 
 def days_since_epoch(year: int, month: int, day: int) -> int:
-    """Returns a date of the proleptic Gregorian calendar as days since 1970-01-01.
+    """Returns a proleptic Gregorian date as days since 1970-01-01.
 
     Args:
         year: the astronomical year, in which 0 is 1 BC.
-        month: the month from 1 to 12.
-        day: the day of the month from 1.
+        month: the month, from 1 to 12.
+        day: the day of the month, from 1.
 
     Raises:
         ValueError: the calendar has no such date.
@@ -78,7 +78,7 @@ def timestamp_text(microseconds: int, timezone: str | None) -> str:
 
     Args:
         microseconds: the microseconds since 1970-01-01, in UTC if ``timezone`` is set, otherwise in local time.
-        timezone: the IANA name of the session's time zone, or None for a timestamp without time zone.
+        timezone: the session time zone's IANA name, or None for a timestamp without time zone.
     """
     if microseconds in INFINITE_MICROSECONDS:
         return INFINITE_MICROSECONDS[microseconds]
