@@ -33,7 +33,7 @@ from quire.runs.leases import Lease, hold_lease
 SIGNAL_SECONDS = 0.2  # interval at which the main thread wakes up to handle signals that other threads received
 
 StageProgress = Callable[[str, int, int], None]
-"""Called with the name of a stage, its number of finished units, and its total number of units."""
+"""Called with a stage's name, its number of finished units and its total number of units."""
 
 
 def ignore_progress(stage: str, done: int, total: int) -> None:
@@ -165,7 +165,7 @@ def store_partitions(
     store: Store,
     progress: StageProgress = ignore_progress,
 ) -> tuple[StagedPartition, ...]:
-    """Runs plan and extract to store the stale partitions of a date range for later runs.
+    """Runs plan and extract to store a date range's stale partitions for later runs.
 
     Args:
         definition: the report.
@@ -175,7 +175,7 @@ def store_partitions(
         progress: called when a stage starts, advances or ends.
 
     Returns:
-        All partitions of the date range.
+        All partitions in the date range.
 
     Raises:
         DefinitionError: the report has ``freshness: always``, so later runs cannot reuse partitions.

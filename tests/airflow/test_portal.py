@@ -193,7 +193,7 @@ def test_estimate_counts_cached_rows_exactly(portal: httpx.Client, february: dic
         ({**FEBRUARY, "parameters": {"carier": "AA"}}, "did you mean carrier?"),
         ({**FEBRUARY, "parameters": {"carrier": "'; DROP TABLE flights"}}, "use one of"),
         ({**FEBRUARY, "formats": ["pdf"]}, "format 'pdf'"),
-        ({**FEBRUARY, "force": True}, "force is not a field of this request"),
+        ({**FEBRUARY, "force": True}, "force is not a field in this request"),
         ({"start": "2013-02-01"}, "end is required"),
         ([], "must be a JSON object"),
     ],

@@ -88,7 +88,7 @@ def test_run_list_without_the_store_shows_airflow_runs(portal: Portal) -> None:
     airflow_runs(portal, [airflow_run(2), airflow_run(1, state="success")])
     waiting, done = portal.get(RUNS).json()
     assert (waiting["run_id"], done["run_id"]) == ("ask__2", "ask__1")
-    assert done["error"].startswith("The files of this run are unavailable: ")
+    assert done["error"].startswith("This run's files are unavailable: ")
     page = portal.get("/reports/events")
     assert (page.status_code, 'name="start"' in page.text) == (200, True)
     assert "Command-line runs are unavailable: " in page.text
@@ -105,7 +105,7 @@ def test_run_list_keeps_a_listed_run_when_the_store_fails(portal: Portal, store:
 
     store.before_read = lose
     (run,) = portal.get(RUNS).json()
-    assert (run["run_id"], run["error"]) == (run_id, "The files of this run are unavailable: the store is away")
+    assert (run["run_id"], run["error"]) == (run_id, "This run's files are unavailable: the store is away")
 
 
 @pytest.fixture

@@ -70,7 +70,8 @@ def test_download_of_a_missing_file_returns_410(server: str, manifest: Manifest,
     for name in (f"{manifest.run}.zip", f"{manifest.run}/{manifest.files[-1].name}"):
         response = CLIENT.get(f"{server}/{name}")
         assert response.status_code == 410
-        assert response.json()["detail"] == "Files of this run are missing from the store. Create the report again."
+        detail = "Some of this run's files are missing from the store. Create the report again."
+        assert response.json()["detail"] == detail
         assert "<?xml" not in CLIENT.get(f"{server}/{name}", headers=PAGE, follow_redirects=True).text
     assert CLIENT.get(f"{server}/{manifest.run}/{manifest.files[0].name}").status_code == 302
 

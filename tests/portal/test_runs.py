@@ -139,7 +139,7 @@ def test_failed_run_shows_an_explanation_and_folds_the_error(portal: Portal) -> 
     airflow_runs(portal, [airflow_run(1, state="failed")])
     (run,) = portal.get(RUNS).json()
     assert run["explanation"] == (
-        "The database rejected the query of this report. Contact Finance data (finance@example.org)."
+        "The database rejected this report's query. Contact Finance data (finance@example.org)."
     )
     assert run["error"].startswith("events: no table x")
 

@@ -1,1 +1,1 @@
-"""Caches partitions of a report's rows in the object store. Freshness tokens decide which partitions are reusable."""
+"""Caches a report's partitions in the object store. Freshness tokens determine which partitions are reusable."""

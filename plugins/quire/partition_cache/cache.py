@@ -13,7 +13,7 @@ from quire.report.definition import ReportDefinition
 
 
 def partition_folder(report: str, source_digest: str, key: str, token: str) -> str:
-    """Returns the folder of a partition's objects. The key of the commit record is the folder plus ``.json``."""
+    """Returns the folder for a partition's objects. The commit record's key is the folder plus ``.json``."""
     return f"partitions/{report}/{source_digest}/{key}/{token}"
 
 
@@ -24,8 +24,8 @@ def find_cached_partition(store: Store, folder: str, *, with_rows: bool = True) 
 
     Args:
         store: the object store.
-        folder: the folder of the partition.
-        with_rows: whether to check that the rows still exist, which is unnecessary if only their summaries are used.
+        folder: the partition's folder.
+        with_rows: whether to check that the rows still exist, which is unnecessary if only the summaries are used.
     """
 
     def ensure(staged: StagedPartition) -> None:
@@ -48,7 +48,7 @@ def ensure_own_folder(staged: StagedPartition, folder: str) -> None:
 
 
 def evict_damaged_rows(store: Store, object_key: str, error: DamagedObjectError) -> None:
-    """Deletes the commit record of damaged rows unless another process has replaced it."""
+    """Deletes the commit record for damaged rows unless another process has replaced the record."""
 
     def ensure(staged: StagedPartition) -> None:
         if staged.object_key == object_key:
@@ -67,7 +67,7 @@ def find_cached_partitions(
 def merge_partitions(
     definition: ReportDefinition, plan: RunPlan, partitions: Iterable[StagedPartition]
 ) -> tuple[StagedPartition, ...]:
-    """Returns all partitions of a run, both cached and extracted, in order.
+    """Returns all of a run's partitions, both cached and extracted, in order.
 
     Raises:
         IntegrityError: a partition is missing or occurs twice.

@@ -1,6 +1,6 @@
 """Computes freshness tokens.
 
-A token is a digest of the state of a partition's rows. A cached partition is valid while its token matches.
+A token is a digest that identifies a partition's rows. A cached partition is valid while its token matches.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from quire.report.definition import Probe, ReportDefinition
 from quire.report.request import RunRequest
 
 MICROSECONDS = 1_000_000
-MIN_TOKENS_AT_ONCE = 8  # a query of the change log takes about as long for 8 partitions as for 1
+MIN_TOKENS_AT_ONCE = 8  # querying the change log takes about as long for 8 partitions as for 1
 
 
 def freshness_tokens(
@@ -30,7 +30,7 @@ def freshness_tokens(
     *,
     transaction: SourceTransaction,
 ) -> dict[str, str]:
-    """Returns the freshness tokens of partitions, by partition key, in the snapshot of the transaction.
+    """Returns the partitions' freshness tokens, by partition key, as of the transaction's snapshot.
 
     With ``--force`` or ``freshness: always``, tokens include the run. A retried task therefore reuses the partitions of
     its previous attempt, while a new run reads all rows again.
@@ -39,7 +39,7 @@ def freshness_tokens(
         definition: the report.
         request: the run request.
         partitions: contiguous partitions, in order.
-        columns: the columns of the query.
+        columns: the query's columns.
         transaction: the transaction whose snapshot determines the rows.
 
     Raises:
@@ -69,17 +69,17 @@ def freshness_token_reader(
     *,
     transaction: SourceTransaction,
 ) -> Callable[[DatePartition], str]:
-    """Returns a function that reads the freshness token of a partition in the snapshot of the transaction.
+    """Returns a function that reads a partition's freshness token in the transaction's snapshot.
 
     Tokens from the change log are read in batches that double in size. The first batch is small, because the snapshot
-    may expire before the last partition is read. A probe reads the rows of a partition, so it runs only when the token
-    of that partition is needed.
+    may expire before the last partition is read. A probe reads a partition's rows, so it runs only when that
+    partition's token is needed.
 
     Args:
         definition: the report.
         request: the run request.
         partitions: the partitions, in order; gaps are allowed.
-        columns: the columns of the query.
+        columns: the query's columns.
         transaction: the transaction whose snapshot determines the rows.
 
     Raises:
@@ -117,7 +117,7 @@ def is_reusable(definition: ReportDefinition, request: RunRequest) -> bool:
 def ensure_tables_tracked(
     definition: ReportDefinition, partition: DatePartition, *, transaction: SourceTransaction
 ) -> None:
-    """Checks that the tables of a report with ``freshness: tracked`` are tracked.
+    """Checks that a report's tables are tracked if it has ``freshness: tracked``.
 
     Raises:
         NotTrackedError: a trigger is missing or disabled on a table or one of its partitions.
@@ -127,7 +127,7 @@ def ensure_tables_tracked(
 
 
 def ensure_consistent_read(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
-    """Checks after a read that the rows match the freshness token of their partition.
+    """Checks after a read that the rows match their partition's freshness token.
 
     Raises:
         SourceUnavailableError: a tracked table was truncated or rewritten after the token was read, but before the rows
@@ -162,7 +162,7 @@ def _probe(
     transaction: SourceTransaction,
     probe_column: str,
 ) -> dict[int, tuple[Any, ...]]:
-    """Returns the row count, and the value count and sum of a column, for each partition (numbered from 1)."""
+    """Returns, for each partition (numbered from 1), the row count and a column's value count and sum."""
     complete_range = DatePartition(
         key="all", start=partitions[0].start, stop=partitions[-1].stop, timezone=partitions[0].timezone
     )

@@ -1,6 +1,6 @@
 """Checks that every row belongs to its partition, so that a run fails if its query lacks a date filter.
 
-Collects statistics of the partition in the same pass.
+Collects the partition's statistics in the same pass.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RowCheck:
-    """Counts the rows of a partition, the rows outside it, and the NULL values in each column.
+    """Counts the rows in a partition, the rows outside it, and the NULL values in each column.
 
     Args:
         partition: the partition to which the rows should belong.
-        column: name of the time column.
-        start: start of the partition (inclusive), as a one-element array of the column's type.
-        stop: end of the partition (exclusive), in the same form.
+        column: the time column's name.
+        start: the partition's start (inclusive), as a one-element array of the column's type.
+        stop: the partition's end (exclusive), in the same form.
     """
 
     def __init__(self, partition: DatePartition, column: str, start: pa.Array, stop: pa.Array) -> None:
@@ -40,7 +40,7 @@ class RowCheck:
 
     @classmethod
     def of(cls, partition: DatePartition, field: pa.Field) -> RowCheck:
-        """Creates a check for a time column. Dates and naive timestamps are local to the time zone of the partition."""
+        """Creates a check for a time column. Dates and naive timestamps are in the partition's time zone."""
 
         def bound(day: date, day_start: datetime) -> pa.Array:
             if pa.types.is_date32(field.type):
@@ -56,7 +56,7 @@ class RowCheck:
         )
 
     def check(self, batch: pa.RecordBatch) -> None:
-        """Counts the rows of a batch."""
+        """Counts the rows in a batch."""
         times = batch.column(self.column)
         inside = pc.and_(pc.greater_equal(times, self._start), pc.less(times, self._stop))
         self.rows += batch.num_rows
@@ -69,7 +69,7 @@ class RowCheck:
         self._bounds = [min(bounds), max(bounds)] if bounds else []
 
     def statistics(self) -> PartitionStatistics:
-        """Returns statistics of the rows checked so far. Times are in ISO 8601 format."""
+        """Returns statistics for the rows checked so far. Times are in ISO 8601 format."""
         bounds = [bound.isoformat() for bound in _values(self._bounds, self._type).to_pylist()]
         earliest, latest = bounds or (None, None)
         return PartitionStatistics(earliest=earliest, latest=latest, nulls=dict(self._nulls))

@@ -18,11 +18,11 @@ BATCH_BYTES = 4 * 1024 * 1024
 
 
 def read_rows(store: Store, slices: Sequence[RowSlice], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yields the rows of the slices in order. Decodes rows on demand, with one row group in memory at a time.
+    """Yields the slices' rows in order. Decodes rows on demand, with one row group in memory at a time.
 
-    A batch has at most ``BATCH_ROWS`` rows and about ``BATCH_BYTES`` bytes, estimated from the encoded size of its
-    columns. Uneven or repetitive rows can make a batch larger, but never larger than its row group. Writers split
-    batches into the size that they need.
+    A batch has at most ``BATCH_ROWS`` rows and about ``BATCH_BYTES`` bytes, estimated from its columns' encoded size.
+    Uneven or repetitive rows can make a batch larger, but never larger than its row group. Writers split batches to the
+    size that they need.
 
     Args:
         store: the object store.
@@ -63,7 +63,7 @@ def _read_slice(store: Store, part: RowSlice, names: Sequence[str]) -> Iterator[
 
 
 def open_rows(store: Store, part: RowSlice | StagedPartition) -> pq.ParquetFile:
-    """Opens the rows of a partition. Every read verifies checksums, including reads of the footer and page headers.
+    """Opens a partition's rows. Every read verifies checksums, including reads of the footer and page headers.
 
     Raises:
         DamagedObjectError: the object is missing or damaged.
@@ -102,7 +102,7 @@ def _is_damage(error: Exception) -> bool:
 
 
 def _batch_rows(group: pq.RowGroupMetaData, names: Sequence[str]) -> int:
-    """Estimates how many rows to decode at a time, based on the encoded size of the columns."""
+    """Estimates how many rows to decode at a time, based on the columns' encoded size."""
     selected = set(names)
     chunks = (group.column(index) for index in range(group.num_columns))
     size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in selected)

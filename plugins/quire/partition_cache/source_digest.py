@@ -1,4 +1,4 @@
-"""Computes the source digest, which covers everything that determines the rows of a query except the data."""
+"""Computes the source digest, which covers everything that determines a query's rows except the data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_source_digest(
     *,
     transaction: SourceTransaction,
 ) -> str:
-    """Returns a digest of the query, its parameters and columns, and the database of the transaction.
+    """Returns a digest of the query, its parameters and columns, and the transaction's database.
 
     Raises:
         QueryError, SourceUnavailableError: PostgreSQL rejects the query or is unreachable.
@@ -34,9 +34,8 @@ def read_source_digest(
 def _database_identity(transaction: SourceTransaction) -> list[str]:
     """Returns the cluster identifier, database, role and search_path.
 
-    If the role is not allowed to read the cluster identifier, returns the address of the server instead. The role and
-    the search_path are included, because they can affect which rows (row-level security) and which tables a query
-    reads.
+    If the role is not allowed to read the cluster identifier, returns the server's address instead. The role and the
+    search_path are included, because they can affect which rows (row-level security) and which tables a query reads.
     """
     may_read_identifier = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AS yes"
     identifier = "(SELECT system_identifier::text FROM pg_control_system())"

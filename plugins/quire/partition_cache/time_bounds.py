@@ -1,4 +1,4 @@
-"""Finds the earliest and the latest time of the rows in a file."""
+"""Finds the earliest and latest times among a file's rows."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def row_time_bounds(
     timezone: str,
     store: Store,
 ) -> tuple[date, date] | None:
-    """Returns the earliest and the latest time of the rows, as dates or datetimes; None if there are no rows.
+    """Returns the rows' earliest and latest times as dates or datetimes, or None if there are no rows.
 
-    Uses the statistics of a partition if a slice contains all of its rows; otherwise reads the time column.
+    Uses a partition's statistics if a slice contains all of the partition's rows; otherwise reads the time column.
 
     Args:
         slices: the rows.
-        partitions: the partitions of the run.
+        partitions: the run's partitions.
         column: the time column.
-        timezone: the time zone of the returned datetimes.
+        timezone: the time zone for the returned datetimes.
         store: the object store.
 
     Raises:

@@ -12,9 +12,9 @@ estimates, deadline_store        the expected size of a run
 
 run_reader, runs                 read run lists and single runs, and describe them
 run_source                       the store and the caches that runs are read from
-run_progress, run_outcomes       what Airflow knows about active and about finished runs
+run_progress, run_outcomes       what Airflow knows about active and finished runs
 run_contents, manifest_cache     what manifests say about published runs
-command_line_runs                runs that Airflow does not know
+command_line_runs                runs that Airflow has no record of
 unreadable_runs                  runs whose details cannot be loaded
 page_summaries                   summary tables and charts on run pages
 downloads, archives              files and zips of published runs

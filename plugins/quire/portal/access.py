@@ -1,6 +1,6 @@
 """Authenticates and authorizes requests through Airflow's auth manager.
 
-The name of the report comes only from the path, so query parameters cannot affect the authorization of a request.
+The report name comes only from the path, so query parameters cannot affect a request's authorization.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ API_TOKEN_SECONDS = 120
 
 
 def is_authorized(user: BaseUser, report: str, method: Any, entity: DagAccessEntity | None) -> bool:
-    """Returns whether the auth manager permits a method on the DAG of a report, or on an entity of the DAG."""
+    """Returns whether the auth manager permits a method on a report's DAG, or on one of the DAG's entities."""
     details = DagDetails(id=report, team_name=DagModel.get_team_name(report))
     return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=details, user=user)
 
@@ -51,10 +51,10 @@ class Caller:
     """The user who sent a request.
 
     Args:
-        user: the user that the auth manager authenticated.
-        api: client for Airflow's API that acts on behalf of this user.
+        user: the user authenticated by the auth manager.
+        api: Airflow API client that acts on behalf of this user.
         is_program: whether the request has its own credential, rather than a session cookie that the browser added.
-        authorizer: decides what the user may do with the DAG of a report.
+        authorizer: decides what the user may do with a report's DAG.
     """
 
     user: BaseUser = field(repr=False)
@@ -63,12 +63,12 @@ class Caller:
     authorizer: Authorizer = field(default=is_authorized, repr=False)
 
     def may(self, method: Any, report: str, entity: DagAccessEntity | None = None) -> bool:
-        """Returns whether the user may apply a method to the DAG of a report, or to an entity of the DAG."""
+        """Returns whether the user may apply a method to a report's DAG, or to one of the DAG's entities."""
         return self.authorizer(self.user, report, method, entity)
 
     @property
     def token(self) -> str:
-        """The CSRF token for the forms of this user."""
+        """The CSRF token for this user's forms."""
         return _signer().dumps(self.user.get_id())
 
 
@@ -168,7 +168,7 @@ CancelAccessDep = Annotated[ReportAccess, Depends(_cancel_access)]
 
 
 def _authorize(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> ReportAccess:
-    """Returns the access of an authorized caller. Unauthorized callers cannot find out whether the report exists."""
+    """Returns an authorized caller's access. Unauthorized callers cannot find out whether the report exists."""
     _ensure_authorized(report, caller, method, entity)
     try:
         return ReportAccess(caller=caller, definition=find_definition(include_folder(), report))
@@ -186,7 +186,7 @@ def _definition_error(report: str, caller: Caller, error: DefinitionError) -> HT
     if not exists:
         return HTTPException(status.HTTP_404_NOT_FOUND, f"There is no report {report}.")
     if caller.may("PUT", report):
-        return HTTPException(status.HTTP_409_CONFLICT, f"The definition of this report is invalid: {error.message}")
+        return HTTPException(status.HTTP_409_CONFLICT, f"This report's definition is invalid: {error.message}")
     message = "This report is unavailable because its definition is invalid. Contact your Airflow administrator."
     return HTTPException(status.HTTP_409_CONFLICT, message)
 
@@ -198,12 +198,12 @@ def _ensure_authorized(report: str, caller: Caller, method: Any, entity: DagAcce
 
 
 def sign_check(manifest: Manifest) -> str:
-    """Returns a token that states that the rows of a published run are unchanged now; nobody else can create one."""
+    """Returns a token stating that a published run's rows are currently unchanged; nobody else can create one."""
     return _signer("quire.unchanged").dumps([manifest.report, manifest.run])
 
 
 def read_check(manifest: Manifest, token: str) -> datetime | None:
-    """Returns when a token of ``sign_check`` was created; None if it is invalid or belongs to another run."""
+    """Returns when a token from ``sign_check`` was created; None if it is invalid or belongs to another run."""
     try:
         signed, checked_at = _signer("quire.unchanged").loads(token, return_timestamp=True)
     except BadSignature:

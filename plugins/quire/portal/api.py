@@ -49,8 +49,8 @@ ERROR_RESPONSES = {
     401: {"description": "Not signed in."},
     403: {"description": "You don't have permission, or a browser request has no valid token."},
     404: {"description": "Not found."},
-    409: {"description": "The current state of the report does not allow this."},
-    410: {"description": "Files of the run are missing from the store."},
+    409: {"description": "The report's current state does not allow this."},
+    410: {"description": "Some of the run's files are missing from the store."},
     413: {"description": "The body exceeds 64 kB."},
     422: {"description": "The request is invalid; `detail` explains why."},
     429: {"description": "You have too many active runs, or your newer estimate replaced this one."},
@@ -82,7 +82,7 @@ def get_report(access: ReadAccessDep, base: BaseDep) -> ReportView:
 async def post_estimate(
     access: EstimateAccessDep, resources: ResourcesDep, store: StoreDep, body: ReportRequestBody
 ) -> EstimateView:
-    """Estimates a report. Row counts of cached partitions are exact; PostgreSQL's planner estimates all other rows."""
+    """Estimates a report. Row counts for cached partitions are exact; the PostgreSQL planner estimates the rest."""
     report_request = await validate_request(access, resources, **body.model_dump())
     return await estimate_request(access, report_request, resources=resources, store=store)
 
@@ -96,7 +96,7 @@ async def post_run(
     body: ReportRequestBody,
     response: Response,
 ) -> RequestedRunView:
-    """Starts a run, or returns the active run of an identical request.
+    """Starts a run, or returns the active run for an identical request.
 
     If the report is published and no row has changed, responds with status 200 and the files of the published run.
     """
@@ -119,20 +119,20 @@ async def get_runs(
     limit: Annotated[int, LIMIT] = 20,
     offset: Annotated[int, OFFSET] = 0,
 ) -> list[RunView]:
-    """Returns the runs of a report, including scheduled runs and command-line runs."""
+    """Returns a report's runs, including scheduled runs and command-line runs."""
     page = await reader.read_list(access, limit=limit, offset=offset)
     return page.runs
 
 
 @router.get("/{report}/runs/{run_id}", summary="Get a run")
 async def get_run(access: ReadAccessDep, run_id: RunId, reader: RunReaderDep) -> RunDetails:
-    """Returns the progress of an active run, or the files and the resource usage of a published run."""
+    """Returns an active run's progress, or a published run's files and resource usage."""
     return (await reader.read_run(access, run_id))[0]
 
 
-@router.get("/{report}/runs/{run_id}/files", summary="List the files of a run")
+@router.get("/{report}/runs/{run_id}/files", summary="List a run's files")
 async def get_files(access: ReadAccessDep, run_id: RunId, reader: RunReaderDep) -> list[FileView]:
-    """Returns the files of a run. File URLs are permanent: they check access and redirect to presigned URLs."""
+    """Returns a run's files. File URLs are permanent: they check access and redirect to presigned URLs."""
     run, _ = await reader.read_run(access, run_id)
     return run.files
 
@@ -163,7 +163,7 @@ async def cancel(access: ReportAccess, run_id: str, background: BackgroundTasks,
 
 
 def _release(report: str, run_id: str, resources: PortalResources) -> None:
-    """Releases the lease of a run. If the store is unavailable, the lease expires later."""
+    """Releases a run's lease. If the store is unavailable, the lease expires later."""
     try:
         release_lease(report, airflow_run_id(report, run_id), store=resources.open_store())
     except ReportError as error:

@@ -1,4 +1,4 @@
-"""Streams a zip of a run's files. The size of the zip is known before its first byte is sent.
+"""Streams a zip of a run's files. The zip's size is known before the first byte is sent.
 
 The response has a ``Content-Length`` header, so that errors do not go unnoticed. If a streamed response fails,
 middleware such as Starlette's ``BaseHTTPMiddleware`` ends the response as if it were complete. Because of the header,
@@ -48,7 +48,7 @@ def _block(data: bytes, *, is_last: bool = False) -> bytes:
 
 
 def archive_bytes(files: Sequence[RenderedFile], made_at: datetime) -> int:
-    """Returns the size of the zip, which is the size of a zip of empty files plus the size of the blocks."""
+    """Returns the zip's size, which is the size of a zip of empty files plus the size of the blocks."""
     empty = sum(map(len, _zip([(file.name, ()) for file in files], made_at)))
     return empty + sum(file.bytes + file.bytes // BLOCK_BYTES * BLOCK_HEADER.size for file in files)
 
@@ -57,7 +57,7 @@ def stream_archive(files: Sequence[RenderedFile], made_at: datetime, *, store: S
     """Yields the bytes of a zip that contains the files.
 
     Raises:
-        IntegrityError: the bytes of a file do not match its SHA-256.
+        IntegrityError: a file's bytes do not match its SHA-256.
         StoreRefusedError, StoreUnavailableError: a file cannot be read.
     """
     yield from _zip([(file.name, _read_verified(file, store)) for file in files], made_at)

@@ -31,8 +31,8 @@ MAX_LISTING_SECONDS = 30.0
 MAX_UNREADABLE_SECONDS = 300.0  # an unreadable manifest is read again after this time
 
 Run = TypeVar("Run")
-Location = tuple[str, str]  # the location of the store and the name of the report
-Version = tuple[str, datetime]  # the run key and the modification time of the manifest
+Location = tuple[str, str]  # the store's location and the report's name
+Version = tuple[str, datetime]  # the run key and the manifest's modification time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -50,7 +50,7 @@ class CommandLineRuns:
     Args:
         max_reads: maximum number of manifests that a call reads, newest first. Later calls read the older manifests.
         listing_seconds: how long a listing is cached.
-        limits: limits of each manifest.
+        limits: the limits for each manifest.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class CommandLineRuns:
         self._listing_lock, self._origin_lock = threading.Lock(), threading.Lock()
 
     def list(self, store: Store, report: str) -> list[CommandLineRun]:
-        """Returns the command-line runs of a report, newest first.
+        """Returns a report's command-line runs, newest first.
 
         Ignores manifests that are damaged, or to which the store denies access.
 
@@ -108,7 +108,7 @@ class CommandLineRuns:
         lock=lambda self: self._listing_lock,
     )
     def _versions(self, store: Store, report: str) -> tuple[Version, ...]:
-        """Returns the newest manifests of a report, newest first. Folders without a manifest are ignored."""
+        """Returns a report's newest manifests, newest first. Folders without a manifest are ignored."""
         prefix = f"reports/{report}/"
         dated = (
             (entry.modified, run_key)

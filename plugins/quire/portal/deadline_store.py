@@ -48,7 +48,7 @@ class DeadlineStore(S3Store):
         return super()._get(key)
 
     def size(self, key: str) -> int | None:
-        """Returns the size of an object in bytes, or None if it does not exist."""
+        """Returns an object's size in bytes, or None if the object does not exist."""
         self._deadline.ensure_time_left()
         return super().size(key)
 

@@ -1,4 +1,4 @@
-"""FastAPI dependencies shared by many routes: the resources of the app, the object store and the base path."""
+"""FastAPI dependencies shared by many routes: the app's resources, the object store and the base path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quire.portal_urls import PREFIX
 
 
 def portal_resources(request: Request) -> PortalResources:
-    """Returns the resources of the app that serves a request."""
+    """Returns the resources for the app that serves a request."""
     resources: PortalResources = request.app.state.resources
     return resources
 
@@ -25,7 +25,7 @@ def _store(resources: ResourcesDep) -> Store:
 
 
 def base_path(request: Request) -> str:
-    """Returns the path prefix of Airflow's URLs, such as ``/airflow`` behind a proxy; usually empty."""
+    """Returns Airflow's URL path prefix, such as ``/airflow`` behind a proxy; usually empty."""
     return str(request.scope.get("root_path", "")).removesuffix(PREFIX)
 
 

@@ -36,7 +36,7 @@ RunKey = Annotated[str, Path(pattern=f"^{RUN_KEY}$", description="Key of the pub
 
 
 class FilesMissingError(Exception):
-    """Files of a published run are missing from the store or have a different size.
+    """Some of a published run's files are missing from the store or have a different size.
 
     Args:
         manifest: the run's manifest.
@@ -44,13 +44,13 @@ class FilesMissingError(Exception):
     """
 
     def __init__(self, manifest: Manifest, caller: Caller | None) -> None:
-        super().__init__("Files of this run are missing from the store. Create the report again.")
+        super().__init__("Some of this run's files are missing from the store. Create the report again.")
         self.manifest, self.caller = manifest, caller
 
 
 @router.get(
     "/{run_key}.zip",
-    summary="Download all files of a run",
+    summary="Download all of a run's files",
     response_class=StreamingResponse,
     responses={200: {"content": {"application/zip": {}}, "description": "An uncompressed zip of the files."}},
 )
@@ -88,7 +88,7 @@ def _archive(access: FileAccess, manifest: Manifest, store: Store, slot: Transfe
 def get_file(
     access: FileAccessDep, run_key: RunKey, name: str, resources: ResourcesDep, store: StoreDep
 ) -> RedirectResponse:
-    """Redirects to the stored object of a file."""
+    """Redirects to a file's stored object."""
     manifest = _manifest(access, run_key, resources, store)
     file = next((file for file in manifest.files if file.name == name), None)
     if file is None:
@@ -102,12 +102,12 @@ def get_file(
 async def post_again(
     access: RequestAccessDep, run_key: RunKey, resources: ResourcesDep, store: StoreDep, base: BaseDep
 ) -> RedirectResponse:
-    """Repeats the request of a run whose files are missing, and ignores cached partitions."""
+    """Repeats the request for a run whose files are missing, ignoring cached partitions."""
     definition = access.definition
     file_access = FileAccess(caller=access.caller, report=definition.name)
     manifest = await run_sync(_manifest, file_access, run_key, resources, store)
     if not await run_sync(lambda: is_any_missing(manifest.files, store)):
-        raise HTTPException(status.HTTP_409_CONFLICT, "No files of this run are missing.")
+        raise HTTPException(status.HTTP_409_CONFLICT, "None of this run's files are missing.")
     suffixes = {file.name.rpartition(".")[2] for file in manifest.files if not is_summary(file)}
     report_request = await validate_request(
         access,
@@ -124,7 +124,7 @@ async def post_again(
 
 
 def ensure_files(access: FileAccess, manifest: Manifest, files: Sequence[RenderedFile], *, store: Store) -> None:
-    """Checks that files of a run exist in the store, with the sizes recorded in the manifest.
+    """Checks that the given files exist in the store, with the sizes recorded in the manifest.
 
     Raises:
         FilesMissingError: a file is missing or has a different size.
@@ -135,7 +135,7 @@ def ensure_files(access: FileAccess, manifest: Manifest, files: Sequence[Rendere
 
 
 def _link_seconds(report: str) -> int:
-    """Returns the lifetime of links. If the definition is invalid, the default lifetime keeps files available."""
+    """Returns the link lifetime. If the definition is invalid, the default lifetime keeps files available."""
     try:
         delivery = find_definition(include_folder(), report).delivery
     except DefinitionError:

@@ -27,7 +27,7 @@ NOT_FOUND_MESSAGES: Mapping[str, str] = {  # by path parameter
 }
 VALIDATION_MESSAGES: Mapping[str, str] = {  # by pydantic's error type
     "missing": "is required",
-    "extra_forbidden": "is not a field of this request",
+    "extra_forbidden": "is not a field in this request",
     "string_type": "must be a string",
     "int_parsing": "must be an integer",
     "int_type": "must be an integer",
@@ -42,17 +42,17 @@ ROUTING_MESSAGES: Mapping[str, str] = {  # by Starlette's message
     "Method Not Allowed": "This URL does not support this method.",
 }
 FAILURE_MESSAGES: Mapping[str, str] = {  # by error class
-    "DefinitionError": "The definition or the query of this report is invalid.",
-    "QueryError": "The database rejected the query of this report.",
-    "StatementError": "The database rejected the query of this report.",
+    "DefinitionError": "This report's definition or query is invalid.",
+    "QueryError": "The database rejected this report's query.",
+    "StatementError": "The database rejected this report's query.",
     "SettingsError": "A connection that this report needs is configured incorrectly.",
     "NoConnectionError": "A connection that this report needs is not configured.",
-    "NotTrackedError": "The change tracking of this report is not fully installed.",
+    "NotTrackedError": "This report's change tracking is not fully installed.",
     "MisplacedRowsError": "The query returned rows outside the date range.",
-    "StoreRefusedError": "The file store rejected the files of this report.",
+    "StoreRefusedError": "The file store rejected this report's files.",
     "StoreUnavailableError": "The file store was unavailable.",
     "SourceUnavailableError": "The database was unavailable.",
-    "IntegrityError": "Stored data of this report is missing or damaged.",
+    "IntegrityError": "Some of this report's stored data is missing or damaged.",
     "WorkbookError": "The rows do not fit into a workbook.",
 }
 USER_ERRORS = ("RangeError", "ParameterError")  # readers can correct these errors themselves
@@ -63,8 +63,8 @@ def explain_failure(kind: str | None, cause: str, *, contact: str) -> str:
     """Returns a message that explains to readers why a run failed.
 
     Args:
-        kind: class name of the error; None if unknown.
-        cause: message of the error.
+        kind: the error's class name; None if unknown.
+        cause: the error message.
         contact: the person or team to contact.
     """
     if kind in USER_ERRORS:
@@ -76,7 +76,7 @@ def explain_failure(kind: str | None, cause: str, *, contact: str) -> str:
 
 
 def contact_text(owner: Owner | None) -> str:
-    """Returns the contact for the readers of a report."""
+    """Returns the contact for a report's readers."""
     if owner is None:
         return "your Airflow administrator"
     return f"{owner.name} ({owner.email})" if owner.email else owner.name

@@ -1,4 +1,4 @@
-"""Estimates the size of a report before it runs, based on cached partitions and PostgreSQL's planner."""
+"""Estimates a report's size before it runs, based on cached partitions and the PostgreSQL planner."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from quire.stages.plan import estimate_uncached, plan_partitions
 
 MAX_PARTITIONS = 500  # maximum number of lookups in the store; for more partitions, only the planner is used
 GRACE_SECONDS = 2
-# Average bytes per cell for each format, measured with TPC-H lineitem (16 columns) and the flights (19 columns).
+# Average bytes per cell for each format, measured on TPC-H lineitem (16 columns) and the flights (19 columns).
 CELL_BYTES = {"xlsx": 6.5, "csv": 7.5, "parquet": 1.3}
 
 
 def estimate(
     report_request: ReportRequest, *, session: SourceSession, store: Store, deadline: Deadline
 ) -> EstimateView:
-    """Returns the expected size of a report. Reads no more data than the plan stage does.
+    """Returns a report's expected size. Reads no more data than the plan stage does.
 
     Raises:
         ReportError: the source or the store failed.

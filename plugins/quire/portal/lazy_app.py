@@ -15,15 +15,15 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-HOST = "quire.host"  # key of the parent app in the scope of a request
+HOST = "quire.host"  # the parent app's key in a request's scope
 
 
 class LazyApp:
     """Delegates to an app that a factory creates.
 
     Args:
-        module: the module of the factory, imported on the first request.
-        function: the name of the factory, which takes no arguments and returns an ASGI app.
+        module: the factory's module, imported on the first request.
+        function: the factory's name; the factory takes no arguments and returns an ASGI app.
     """
 
     def __init__(self, module: str, function: str = "create_app") -> None:
@@ -32,7 +32,7 @@ class LazyApp:
         self._lock = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Adds the parent app to the scope of a request, then forwards the request."""
+        """Adds the parent app to a request's scope, then forwards the request."""
         app = self._app if self._app is not None else await asyncio.to_thread(self._create)
         await app({**scope, HOST: scope.get("app")}, receive, send)
 

@@ -14,7 +14,7 @@ from quire.object_store.commit_records import MANIFEST_LIMITS, RecordLimits
 from quire.record_types.manifest import Manifest
 from quire.runs.manifest_store import read_manifest
 
-MAX_CACHE_BYTES = 64 * 1024 * 1024  # per process; a manifest of 20,000 partitions takes about 25 MB
+MAX_CACHE_BYTES = 64 * 1024 * 1024  # per process; a manifest with 20,000 partitions takes about 25 MB
 MAX_CACHE_SECONDS = 60.0  # a deleted run may remain visible for this long
 
 
@@ -34,7 +34,7 @@ class ManifestCache:
     """Reads manifests through a cache with a memory limit. Every method is thread-safe.
 
     Args:
-        limits: limits of each manifest.
+        limits: the limits for each manifest.
     """
 
     def __init__(self, *, limits: RecordLimits = MANIFEST_LIMITS) -> None:
@@ -44,7 +44,7 @@ class ManifestCache:
         )
 
     def read(self, store: Store, report: str, run_key: str) -> Manifest:
-        """Returns the manifest of a published run.
+        """Returns a published run's manifest.
 
         Raises:
             IntegrityError: the manifest does not exist or is damaged.

@@ -11,7 +11,7 @@ AGES = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_
 
 
 def format_age(time: datetime, now: datetime) -> str:
-    """Describes how long ago a time was, as in ``just now`` and ``5 minutes ago``."""
+    """Describes how long ago a time was: ``just now`` or ``5 minutes ago``, for example."""
     seconds = (now - time).total_seconds()
     for unit, length in AGES:
         count = int(seconds // length)
@@ -21,7 +21,7 @@ def format_age(time: datetime, now: datetime) -> str:
 
 
 def format_date_range(start: date | None, end: date | None) -> str:
-    """Returns the shortest unambiguous form of a date range, such as ``1 to 30 March 2013``; empty if it is unknown."""
+    """Returns a date range's shortest unambiguous form, such as ``1 to 30 March 2013``; empty if it is unknown."""
     if start is None or end is None:
         return ""
     following = end + timedelta(days=1)

@@ -43,7 +43,7 @@ Key = tuple[Any, ...]
 
 
 class TableBuilder(Protocol):
-    """Builds the tables of a run page."""
+    """Builds the tables for a run page."""
 
     def __call__(self, definition: ReportDefinition, manifest: Manifest, *, store: Store) -> Tables:
         """Returns the tables."""
@@ -68,7 +68,7 @@ class SummaryPreparations:
 
     Args:
         queue: limits the number of concurrent preparations, by default to ``MAX_PREPARATIONS``.
-        build: builds the tables of a run.
+        build: builds a run's tables.
         seconds: how long a page waits for a preparation that another request started.
     """
 
@@ -83,7 +83,7 @@ class SummaryPreparations:
         self._lock = threading.Lock()  # guards both the cache and the running preparations
 
     async def load(self, access: ReportAccess, manifest: Manifest, *, store: Store) -> PageSummaries:
-        """Returns the summaries of a run, or a message if they cannot be prepared."""
+        """Returns a run's summaries, or a message if they cannot be prepared."""
         definition, run = access.definition, f"{manifest.report} {manifest.run}"
         try:
             return PageSummaries(tables=await self._tables(definition, manifest, access.caller.user.get_id(), store))
@@ -110,7 +110,7 @@ class SummaryPreparations:
     def _prepare(
         self, key: Key, definition: ReportDefinition, manifest: Manifest, store: Store, deadline: Deadline
     ) -> Tables:
-        """Returns the tables, reusing another thread's result if possible. Runs in a thread of the queue."""
+        """Returns the tables, reusing another thread's result if possible. Runs in one of the queue's threads."""
         own = Future[Tables]()
         own.set_running_or_notify_cancel()  # prevents waiting requests from canceling the future
         with self._lock:
@@ -132,7 +132,7 @@ class SummaryPreparations:
         return tables
 
     def _finish(self, key: Key, own: Future[Tables], tables: Tables | None) -> None:
-        """Passes the tables to the waiting requests. Caches the tables unless they exceed the size of the cache."""
+        """Passes the tables to the waiting requests. Caches the tables unless they exceed the cache size."""
         with self._lock:
             del self._running[key]
             if tables is not None and estimate_memory(tables) <= MAX_CACHE_BYTES:

@@ -75,7 +75,7 @@ async def show_report_page(
     limit: Annotated[int, LIMIT] = RUNS_PER_PAGE,
     offset: Annotated[int, OFFSET] = 0,
 ) -> Response:
-    """Shows the form and the runs of a report."""
+    """Shows a report's form and runs."""
     return await _report_page(access, reader, limit=limit, offset=offset)
 
 
@@ -137,7 +137,7 @@ async def request_report(
 async def show_run_page(
     access: ReadAccessDep, run_id: RunId, resources: ResourcesDep, reader: RunReaderDep, checked: str = ""
 ) -> Response:
-    """Shows the progress or the outcome of a run, and when the portal last found its rows unchanged."""
+    """Shows a run's progress or outcome, and when the portal last found the run's rows unchanged."""
     definition = access.definition
     run, manifest = await reader.read_run(access, run_id)
     report = await run_sync(show_report, access, reader.base)
@@ -170,7 +170,7 @@ def get_static(caller: CallerDep, name: FileName) -> Response:
 
 @router.get("/openapi.json")
 def get_openapi(caller: CallerDep, request: Request, base: BaseDep) -> dict[str, Any]:
-    """Returns the OpenAPI description of the API."""
+    """Returns the API's OpenAPI description."""
     return {**request.app.openapi(), "servers": [{"url": f"{base}{PREFIX}"}]}
 
 

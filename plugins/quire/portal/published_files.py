@@ -1,4 +1,4 @@
-"""Checks that the files of a published run are still in the store."""
+"""Checks that a published run's files are still in the store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quire.record_types.stage_records import RenderedFile
 
 
 def is_any_missing(files: Sequence[RenderedFile], store: Store) -> bool:
-    """Returns whether a file does not exist or has another size than it was published with.
+    """Returns whether any file is missing or has a different size than when it was published.
 
     Raises:
         StoreRefusedError, StoreUnavailableError: the store cannot be queried.

@@ -61,7 +61,7 @@ def show_report(access: ReportAccess, base: str) -> ReportView:
 
 
 def parameter_titles(definition: ReportDefinition) -> dict[str, str]:
-    """Returns the titles of the parameters by name."""
+    """Returns the parameter titles by name."""
     return {name: parameter.title for name, parameter in definition.parameters.items()}
 
 

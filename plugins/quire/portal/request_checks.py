@@ -31,7 +31,7 @@ async def validate_request(access: ReportAccess, resources: PortalResources, **f
 async def estimate_request(
     access: ReportAccess, report_request: ReportRequest, *, resources: PortalResources, store: Store
 ) -> EstimateView:
-    """Returns the expected size of a report.
+    """Returns a report's expected size.
 
     Raises:
         WorkUnavailableError: too many estimates are running, or this estimate timed out.
@@ -57,8 +57,8 @@ class RequestedRun:
     """The run that serves a request.
 
     Args:
-        run_id: its ID.
-        started: whether the request started it.
+        run_id: the run's ID.
+        started: whether the request started the run.
         unchanged: the run itself, if it was published before and is still current.
     """
 

@@ -1,7 +1,7 @@
-"""ASGI middleware that limits the size of the body, the URL and the headers of a request.
+"""ASGI middleware that limits the size of a request's body, URL and headers.
 
 FastAPI reads and parses a JSON body before it authenticates the caller. Without this middleware, an anonymous caller
-could exhaust the memory with a large body.
+could exhaust memory with a large body.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _Oversized(Exception):
 
 
 class _Disconnected(Exception):
-    """The client disconnected before it had sent the complete body."""
+    """The client disconnected before sending the complete body."""
 
 
 def _ensure_small_head(scope: Scope) -> None:
@@ -91,7 +91,7 @@ async def _read_body(receive: Receive) -> bytes:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Returns a ``receive`` function that returns the complete body first, then the messages of the server."""
+    """Returns a ``receive`` function that returns the complete body first, then the server's messages."""
     parts = [body]
 
     async def replay() -> MutableMapping[str, Any]:

@@ -1,4 +1,4 @@
-"""The resources of a portal app: its connections, queues and caches."""
+"""A portal app's connections, queues and caches."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_CHECK_SECONDS = 2.0  # after which a run is started
 
 
 class StoreConnection:
-    """Opens the store of Airflow's connection. The store is cached, because creating a client is slow."""
+    """Opens the store for Airflow's connection. The store is cached, because creating a client is slow."""
 
     def __init__(self) -> None:
         self._create = lru_cache(maxsize=4)(_create_store)
@@ -72,13 +72,13 @@ class PortalResources:
         single_runs: limits concurrent reads of single runs.
         validations: limits concurrent validations of report requests.
         estimates: limits concurrent estimates.
-        freshness_checks: limits concurrent checks whether a published run is still current.
+        freshness_checks: limits concurrent checks of whether a published run is still current.
         user_locks: a lock for each user, so that a user's runs are started one at a time.
         transfers: limits concurrent zip downloads.
-        summaries: prepares and caches the summaries of run pages.
+        summaries: prepares and caches the summaries for run pages.
         manifests: caches manifests.
         command_line_runs: caches command-line runs.
-        outcomes: caches the outcomes of Airflow's runs.
+        outcomes: caches Airflow run outcomes.
     """
 
     open_store: Callable[[], Store] = field(default_factory=StoreConnection)

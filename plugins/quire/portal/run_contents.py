@@ -1,4 +1,4 @@
-"""The contents of a published run: its files, rows, warnings and resource usage."""
+"""A published run's contents: files, rows, warnings and resource usage."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def manifest_fields(manifest: Manifest, base: str) -> dict[str, Any]:
 
 
 def limit_warnings(manifest: Manifest) -> list[str]:
-    """Returns the first warnings of a run, truncated, and a line that counts any further warnings."""
+    """Returns a run's first warnings, truncated, and a line that counts any further warnings."""
     warnings = [truncate(warning, MAX_WARNING_LENGTH) for warning in manifest.warnings[:MAX_WARNINGS]]
     more = len(manifest.warnings) - len(warnings)
     return [*warnings, f"{format_count(more, 'more warning')} in the run's manifest."] if more else warnings
 
 
 def file_views(manifest: Manifest, base: str) -> list[FileView]:
-    """Returns the files of a published run."""
+    """Returns a published run's files."""
     return [
         FileView(
             name=file.name,
@@ -58,7 +58,7 @@ def file_views(manifest: Manifest, base: str) -> list[FileView]:
 
 
 def stage_views(usages: Sequence[TaskUsage]) -> list[StageView]:
-    """Returns the resource usage of each stage, combined over its tasks."""
+    """Returns each stage's resource usage, combined over its tasks."""
     views = []
     for stage in dict.fromkeys(usage.stage for usage in usages):
         tasks = [usage for usage in usages if usage.stage == stage]

@@ -25,7 +25,7 @@ from quire.record_types.manifest import RUN_KEY
 logger = logging.getLogger(__name__)
 
 STATES: Mapping[str, RunState] = {"queued": "waiting", "running": "running", "success": "done", "failed": "failed"}
-CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the Airflow note of a canceled run
+CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the Airflow note on a canceled run
 MAX_CALLS = 3  # concurrent calls for each list; leaves capacity for other users
 MAX_TASK_PAGES = 10
 MAX_CACHED = 10_000  # outcomes of at most about 2 kB each
@@ -34,7 +34,7 @@ MAX_CACHE_SECONDS = 300.0  # callers may see outcomes for this long after they l
 
 
 class PublishReturnValue(BaseModel):
-    """The fields of publish's return value that the portal needs."""
+    """The fields that the portal needs from the publish task's return value."""
 
     run: str = Field(pattern=f"^{RUN_KEY}$")
     reused: bool
@@ -43,14 +43,14 @@ class PublishReturnValue(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """The outcome of a run.
+    """A run's outcome.
 
     Args:
-        state: the state of the run.
-        returned: the return value of publish, or None if it is missing.
+        state: the run's state.
+        returned: the publish task's return value, or None if it is missing.
         cause: the recorded failure reason, if any.
         kind: the class name of the error that ``cause`` describes.
-        progress: the progress of an active run.
+        progress: an active run's progress.
         is_readable: whether Airflow's records of the run were loaded.
     """
 
@@ -63,7 +63,7 @@ class RunOutcome:
 
 
 def is_outcome_final(tasks: Iterable[Mapping[str, Any]]) -> bool:
-    """Returns whether all stages of a run have finished, even if its notifications are still pending."""
+    """Returns whether all of a run's stages have finished, even if notifications are still pending."""
     stages = [task for task in tasks if task["task_id"] != NOTIFY]
     return bool(stages) and all(task["state"] in OVER for task in stages)
 
@@ -79,12 +79,12 @@ def parse_state(run: Mapping[str, Any]) -> RunState:
 async def load_outcome(
     report: str, run: Mapping[str, Any], *, api: AirflowApi, tasks: Sequence[Mapping[str, Any]] | None = None
 ) -> RunOutcome:
-    """Returns the outcome or the progress of a run.
+    """Returns a run's outcome or progress.
 
     Args:
-        report: name of the report.
+        report: the report's name.
         run: the run, as returned by Airflow's API.
-        api: client for Airflow's API that acts on behalf of the caller.
+        api: Airflow API client that acts on behalf of the caller.
         tasks: failed tasks, and successful plan and publish tasks; None to load them.
 
     Raises:
@@ -135,12 +135,12 @@ class RunOutcomes:
     ) -> dict[str, RunOutcome]:
         """Returns the outcomes by run ID. Omits runs that were deleted in the meantime.
 
-        Final outcomes are cached separately for each user, because users have different permissions in Airflow. If the
-        tasks or XComs of a run cannot be loaded, its outcome has ``is_readable=False``, so that the other runs remain
+        Final outcomes are cached separately for each user, because users have different permissions in Airflow. If a
+        run's tasks or XComs cannot be loaded, its outcome has ``is_readable=False``, so that the other runs remain
         visible.
 
         Raises:
-            RefusedError: the caller is not allowed to read the tasks or XComs of the report.
+            RefusedError: the caller is not allowed to read the report's tasks or XComs.
         """
         outcomes = {run["dag_run_id"]: cached for run in runs if (cached := self._final.get(_key(user, report, run)))}
         uncached = [run for run in runs if run["dag_run_id"] not in outcomes]

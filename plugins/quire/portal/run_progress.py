@@ -1,4 +1,4 @@
-"""The progress of an active run, and the failure reasons of its tasks."""
+"""An active run's progress, and its tasks' failure reasons."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DONE = {"success", "skipped"}
 
 
 async def load_progress(api: AirflowApi, report: str, run_id: str, tasks: Sequence[Mapping[str, Any]]) -> ProgressView:
-    """Computes the progress of a run from its tasks and the return values of plan and layout."""
+    """Computes a run's progress from its tasks and the return values of the plan and layout tasks."""
     own, planned, cached_partitions, laid_out = await asyncio.gather(
         api.xcom(report, run_id, "plan", PROGRESS),
         api.xcom(report, run_id, "plan", "return_value"),
@@ -57,7 +57,7 @@ def _progress_of_plan(pushed: Mapping[str, Any], trouble: str | None) -> Progres
 
 
 def _group_sizes(pushed: Any, field: str) -> list[int] | None:
-    """Returns the number of units per task of a mapped stage, or None if the XCom is invalid (users can edit XComs)."""
+    """Returns the unit count for each task in a mapped stage, or None if the XCom is invalid (users can edit XComs)."""
     if not isinstance(pushed, list):
         return None
     counts = [unverified_count(group, field) for group in pushed]
@@ -71,7 +71,7 @@ def _current_stage(tasks: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _count_done(tasks: Iterable[Mapping[str, Any]], stage: str, counts: Sequence[int] | None) -> int:
-    """Returns the total number of units in the successful tasks of a mapped stage."""
+    """Returns the total number of units in a mapped stage's successful tasks."""
     successful = {task["map_index"] for task in tasks if task["task_id"] == stage and task["state"] == "success"}
     return sum(count for number, count in enumerate(counts or ()) if number in successful)
 

@@ -30,9 +30,9 @@ class RunReader:
 
     Args:
         request: the request.
-        resources: the queues and caches of the app.
+        resources: the app's queues and caches.
         store: the store that holds the manifests.
-        base: path prefix of Airflow's URLs.
+        base: Airflow's URL path prefix.
     """
 
     request: Request

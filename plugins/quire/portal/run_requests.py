@@ -33,7 +33,7 @@ _NUMBERED_RUN_ID = re.compile(r"ask__[0-9a-f]+__([0-9]{1,9})")
 
 
 class PausedError(Exception):
-    """The DAG of the report is paused, so its runs would not start."""
+    """The report's DAG is paused, so its runs would not start."""
 
 
 class BusyError(Exception):
@@ -58,7 +58,7 @@ class ReportRequest:
 
     @property
     def prefix(self) -> str:
-        """The prefix of the IDs of all runs that serve this request."""
+        """The ID prefix for all runs that serve this request."""
         request = self.request
         parts = [self.definition.model_dump(mode="json"), request.start, request.end, request.parameters, self.formats]
         return f"{RUN_ID_PREFIX}{digest(*parts, *self._flags)}__"
@@ -69,12 +69,12 @@ class ReportRequest:
 
     @property
     def formats(self) -> list[str]:
-        """The formats of the files to write."""
+        """The file formats to write."""
         return list(self.definition.file_formats(self.request.formats))
 
     @property
     def conf(self) -> dict[str, Any]:
-        """The conf of the Airflow run, which the plan stage parses."""
+        """The Airflow run's conf, which the plan stage parses."""
         request = self.request
         return {
             "start": request.start.isoformat(),
@@ -103,10 +103,10 @@ def parse_request(
         start: first day.
         end: last day.
         parameters: parameter values by name, as JSON values or strings.
-        formats: formats of the files; if None, the definition determines them.
+        formats: the file formats; if None, the definition determines them.
         force: whether to ignore cached partitions.
         fan_out: whether to run each stage as a separate task, however small the run is.
-        limits: limits of the request; if None, the reader limits of the report apply.
+        limits: the request limits; if None, the report's reader limits apply.
 
     Raises:
         RangeError: a date is invalid, start is after end, or the range exceeds the limit.
@@ -151,21 +151,21 @@ async def find_or_start_run(
     """Returns the ID of the run that serves a request, and whether this call started that run.
 
     If the newest run for the request is active, that run serves the request; otherwise, a new run is started. Because
-    run IDs are unique in Airflow, only one of several concurrent callers can start the new run; other callers search
+    run IDs are unique in Airflow, only one of several concurrent callers can start the new run; the others search
     again. To serve the request, a run must also have the same conf, because users who start runs in Airflow can choose
     any run ID.
 
     Args:
-        api: client for Airflow's API that acts on behalf of the user.
+        api: Airflow API client that acts on behalf of the user.
         report_request: the request.
-        user: the name of the user.
+        user: the user's name.
         earlier: the newest run for the request when it was received. A later run has read its rows since then, so it
             serves the request even if it has been published in the meantime.
         locks: a lock for each user, so that a user's runs are counted and started one at a time.
 
     Raises:
         BusyError: several attempts neither found nor started a run.
-        PausedError: the DAG of the report is paused.
+        PausedError: the report's DAG is paused.
         QuotaError: the user has reached the limit for active runs.
         RefusedError: Airflow rejected the run.
     """
@@ -215,7 +215,7 @@ async def _has_published(api: AirflowApi, report: str, run: Mapping[str, Any]) -
 
 
 async def find_newest_run(api: AirflowApi, report_request: ReportRequest) -> dict[str, Any] | None:
-    """Returns the newest run of a request, or None if it has none."""
+    """Returns the newest run for a request, or None if there is none."""
     return (await _find_newest_run(api, report_request))[0]
 
 
@@ -237,7 +237,7 @@ def _run_number(run: Mapping[str, Any] | None) -> int:
 
 
 def _comparable(value: Any) -> Any:
-    """Makes JSON values comparable as in Airflow's database, where true differs from 1, but 5 equals 5.0."""
+    """Makes JSON values comparable as they are in Airflow's database, where true differs from 1, but 5 equals 5.0."""
     if isinstance(value, Mapping):
         return {name: _comparable(item) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -246,10 +246,10 @@ def _comparable(value: Any) -> Any:
 
 
 def parse_run_conf(definition: ReportDefinition, run: Mapping[str, Any]) -> RunRequest:
-    """Returns the request of an existing run, which may be scheduled. Ignores the definition's current limits.
+    """Returns the request behind an existing run, which may be scheduled. Ignores the definition's current limits.
 
     Raises:
-        RangeError, ParameterError: the conf of the run does not match the definition.
+        RangeError, ParameterError: the run's conf does not match the definition.
     """
     run_after = datetime.fromisoformat(run["run_after"])
     return request_from_conf(definition, run["conf"] or {}, run_id=run["dag_run_id"], run_after=run_after, is_past=True)

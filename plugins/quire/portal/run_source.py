@@ -20,9 +20,9 @@ class RunSource:
 
     Args:
         store: the store that holds the manifests.
-        manifests: the cache of manifests.
-        command_line: the cache of command-line runs.
-        outcomes: the cache of the outcomes of Airflow runs.
+        manifests: the manifest cache.
+        command_line: the command-line run cache.
+        outcomes: the cache for Airflow run outcomes.
         in_thread: runs a blocking function in a thread.
     """
 
@@ -33,9 +33,9 @@ class RunSource:
     in_thread: InThread
 
     def command_line_runs(self, report: str) -> list[CommandLineRun]:
-        """Returns the command-line runs of a report, newest first (see ``CommandLineRuns.list``)."""
+        """Returns a report's command-line runs, newest first (see ``CommandLineRuns.list``)."""
         return self.command_line.list(self.store, report)
 
     def manifest(self, report: str, run_key: str) -> Manifest:
-        """Returns the manifest of a published run (see ``ManifestCache.read``)."""
+        """Returns a published run's manifest (see ``ManifestCache.read``)."""
         return self.manifests.read(self.store, report, run_key)

@@ -70,8 +70,8 @@ async def list_runs(
     Args:
         definition: the report.
         caller: the user whose permissions apply.
-        source: loads the outcomes and manifests of the runs.
-        base: path prefix of Airflow's URLs.
+        source: loads the runs' outcomes and manifests.
+        base: Airflow's URL path prefix.
         limit: maximum number of runs.
         offset: number of runs to skip, newest first.
     """
@@ -179,7 +179,7 @@ async def _view(
 
 
 def _limit_parameters(view: RunView) -> RunView:
-    """Truncates the parameter values of a run for a run list."""
+    """Truncates a run's parameter values for a run list."""
     values = {name: _limit_value(value) for name, value in view.parameters.items()}
     return view.model_copy(update={"parameters": values})
 
@@ -214,7 +214,7 @@ async def _details(
     if outcome.state == "done":
         manifest, published = await source.in_thread(_published, definition, outcome.returned, source, base)
         fields |= published
-        fields["error"] = published.get("error")  # clears the error of a request that the current definition rejects
+        fields["error"] = published.get("error")  # clears the error for a request that the current definition rejects
     elif outcome.state == "failed":
         fields["error"] = outcome.cause or fields.get("error") or NO_REASON
         explanation = explain_failure(outcome.kind, fields["error"], contact=contact_text(definition.owner))
@@ -237,13 +237,13 @@ async def _details(
 def _published(
     definition: ReportDefinition, returned: PublishReturnValue | None, source: RunSource, base: str
 ) -> tuple[Manifest | None, dict[str, Any]]:
-    """Returns the manifest of a successful run, and the fields for its view."""
+    """Returns a successful run's manifest, and the fields for the run's view."""
     if returned is None:
         return None, {"error": "Airflow has no result for this run."}
     try:
         manifest = source.manifest(definition.name, returned.run)
     except IntegrityError:
-        return None, {"error": "The files of this run were deleted because their retention period has ended."}
+        return None, {"error": "This run's files were deleted because their retention period has ended."}
     except ReportError as error:
         return None, {"error": _unavailable(error)}
     return manifest, {
@@ -281,4 +281,4 @@ def _command_line_view(
 
 
 def _unavailable(error: ReportError) -> str:
-    return truncate(f"The files of this run are unavailable: {error.message}", MAX_MESSAGE_LENGTH)
+    return truncate(f"This run's files are unavailable: {error.message}", MAX_MESSAGE_LENGTH)

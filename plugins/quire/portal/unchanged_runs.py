@@ -37,9 +37,9 @@ class UnchangedRun:
     """A published run whose rows are still current.
 
     Args:
-        run_id: the ID of the run that published it, whose page shows this manifest.
-        manifest: its manifest.
-        read_at: when the last of its rows were read.
+        run_id: the ID of the run that published the manifest and whose page shows it.
+        manifest: the run's manifest.
+        read_at: when the last of the run's rows were read.
     """
 
     run_id: str
@@ -52,9 +52,9 @@ async def find_unchanged_run(
 ) -> UnchangedRun | None:
     """Returns the published run that answers a request; None if a run is needed, or the answer takes too long.
 
-    The source always confirms the freshness tokens of all partitions. If it cannot, a run is started, which reports
-    why. A run whose page does not show the manifest does not count: Airflow may have lost it, or a user may have
-    canceled or cleared it.
+    The source must confirm every partition's freshness token. If it cannot, a run is started, which reports why. A run
+    whose page does not show the manifest does not count: Airflow may have lost the run, or a user may have canceled or
+    cleared it.
     """
     definition, request = report_request.definition, report_request.request
     if not is_reusable(definition, request) or request.fan_out:
@@ -87,7 +87,7 @@ async def find_unchanged_run(
 def _find_manifest(
     report_request: ReportRequest, *, session: SourceSession, store: Store, deadline: Deadline
 ) -> tuple[Manifest, datetime] | None:
-    """Returns the manifest of the request's current rows, and when the last of them were read.
+    """Returns the manifest for the request's current rows, and when the last of them were read.
 
     Raises:
         ReportError: the source or the store failed, or the deadline has passed.
@@ -110,7 +110,7 @@ def _find_manifest(
 
 
 async def _shows(manifest: Manifest, run_id: str, api: AirflowApi) -> bool:
-    """Returns whether the page of an Airflow run shows a manifest: its run was published, and not run again since."""
+    """Returns whether an Airflow run's page shows a manifest. It does if the run succeeded with that manifest."""
     if not run_id or not is_run_id(run_id):
         return False
     try:

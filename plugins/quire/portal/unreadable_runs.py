@@ -1,4 +1,4 @@
-"""Shows runs whose details cannot be loaded, so that all other runs in the list remain visible."""
+"""Shows runs whose details cannot be loaded, so that the rest of the list remains visible."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def unreadable_view(
     """Returns a view of a run without details.
 
     Args:
-        report: name of the report.
+        report: the report's name.
         run: an Airflow run or a command-line run.
-        outcomes: outcomes of Airflow runs, by run ID.
-        base: path prefix of Airflow's URLs.
+        outcomes: Airflow run outcomes, by run ID.
+        base: Airflow's URL path prefix.
     """
     state: RunState
     if isinstance(run, CommandLineRun):

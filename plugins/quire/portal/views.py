@@ -19,7 +19,7 @@ class View(BaseModel):
 
 
 class ParameterView(View):
-    """A parameter of a report."""
+    """A report parameter."""
 
     name: str
     title: str
@@ -48,7 +48,7 @@ class PresetView(View):
 
 
 class LimitsView(View):
-    """The limits of a request. Null means that there is no limit."""
+    """The limits on a request. Null means that there is no limit."""
 
     days: int | None = None
     rows: int | None = None
@@ -86,7 +86,7 @@ class ReportView(View):
     presets: list[PresetView]
     may_ask: bool = Field(description="Whether you may request runs.")
     may_cancel: bool = Field(description="Whether you may cancel runs.")
-    url: str = Field(description="Path of the page in the portal.")
+    url: str = Field(description="Path to the page in the portal.")
 
 
 class ReportRequestBody(BaseModel):
@@ -108,7 +108,7 @@ class ReportRequestBody(BaseModel):
 
 
 class EstimateView(View):
-    """The expected size of a report."""
+    """A report's expected size."""
 
     rows: int
     bytes: int = Field(description="Approximate size of all files.")
@@ -118,14 +118,14 @@ class EstimateView(View):
 
 
 class ProgressView(View):
-    """The progress of a run, as the number of partitions read and files written."""
+    """A run's progress, as the number of partitions read and files written."""
 
     stage: str
     partitions_done: int
     partitions: int | None = Field(description="Null until plan has finished.")
     files_done: int
     files: int | None = Field(description="Number of files with rows; null until layout has finished.")
-    trouble: str | None = Field(default=None, description="Error of a task that will be retried.")
+    trouble: str | None = Field(default=None, description="Error from a task that will be retried.")
 
     @property
     def share(self) -> float:
@@ -136,22 +136,22 @@ class ProgressView(View):
 
 
 class FileView(View):
-    """A file of a run. The permanent URL checks access and redirects to a new presigned URL."""
+    """A file from a run. The permanent URL checks access and redirects to a new presigned URL."""
 
     name: str
     rows: int
     bytes: int
     start: date
     end: date
-    earliest: str | None = Field(description="Earliest time of the rows in the file, in the report's time zone.")
-    latest: str | None = Field(description="Latest time of the rows in the file, in the report's time zone.")
+    earliest: str | None = Field(description="Earliest time among the file's rows, in the report's time zone.")
+    latest: str | None = Field(description="Latest time among the file's rows, in the report's time zone.")
     sha256: str
     is_summary: bool = Field(description="Whether the file is the summary workbook, which also lists all other files.")
     url: str
 
 
 class StageView(View):
-    """The resource usage of a stage, summed over its tasks. The peak memory is the peak of the largest task."""
+    """A stage's resource usage, summed over its tasks. The peak memory is that of the largest task."""
 
     stage: str
     tasks: int
@@ -163,7 +163,7 @@ class StageView(View):
 
 
 class RunView(View):
-    """A run of a report."""
+    """A report run."""
 
     run_id: str
     report: str
@@ -185,8 +185,8 @@ class RunView(View):
     warnings: list[str] = []
     error: str | None = Field(default=None, description="Technical error message.")
     explanation: str | None = Field(default=None, description="Error message for readers, with a contact.")
-    archive: str | None = Field(default=None, description="Path of a zip of all files.")
-    url: str = Field(description="Path of the page in the portal.")
+    archive: str | None = Field(default=None, description="Path to a zip of all files.")
+    url: str = Field(description="Path to the page in the portal.")
 
     @property
     def is_active(self) -> bool:
@@ -195,7 +195,7 @@ class RunView(View):
 
 
 class RunDetails(RunView):
-    """A run with the resource usage of its stages."""
+    """A run with its stages' resource usage."""
 
     stages: list[StageView] = []
     unreached: list[str] = Field(default=[], description="Recipients whom the notification did not reach.")

@@ -14,14 +14,14 @@ PREFIX = "/quire-hooks"
 
 
 def webhook_apps() -> list[dict[str, Any]]:
-    """Returns the ``fastapi_apps`` entry of the webhooks, if there are any, without importing large libraries."""
+    """Returns the ``fastapi_apps`` entry for the webhooks, if there are any, without importing large libraries."""
     if not any((include_folder() / "webhooks").glob("*.yaml")):
         return []
     return [{"app": LazyApp(__name__, "create_mounted_app"), "url_prefix": PREFIX, "name": "Quire's webhooks"}]
 
 
 def create_mounted_app() -> Starlette:
-    """Returns the webhook app, which reads the addresses and passwords of targets from Airflow's connections."""
+    """Returns the webhook app, which reads target addresses and passwords from Airflow's connections."""
     from quire.airflow_dag.connections import connection_address, connection_password
     from quire.inbound_webhooks.delivery_app import create_webhook_app
 

@@ -38,10 +38,10 @@ class SupersededError(Exception):
 
 
 class Deadline:
-    """The deadline of a job.
+    """A job's deadline.
 
-    ``cancelled`` is set when no caller is waiting for the result anymore. If the reason is a newer request by the same
-    user, ``is_superseded`` is also set.
+    ``cancelled`` is set when no caller is waiting for the result anymore. If the reason is a newer request from the
+    same user, ``is_superseded`` is also set.
 
     Args:
         seconds: the time until the deadline.
@@ -89,7 +89,7 @@ class _Turns:
     Args:
         noun: a job's name in error messages.
         slots: the maximum number of concurrent jobs.
-        seconds: the time limit of each job, including its wait for a turn and a slot.
+        seconds: the time limit for each job, including its wait for a turn and a slot.
         wait: the maximum number of seconds to wait for a slot.
         per_user: the maximum number of concurrent jobs per user.
     """
@@ -147,7 +147,7 @@ class WorkQueue(_Turns):
         """Calls ``work`` in a thread, and returns its result.
 
         Args:
-            user: the user who requested the job; the jobs of one user run sequentially.
+            user: the user who requested the job; each user's jobs run sequentially.
             work: computes the result.
             supersedes: whether to cancel the user's earlier job instead of waiting for it.
 
@@ -200,7 +200,7 @@ class TurnQueue(_Turns):
         noun: the name of a coroutine's job in error messages.
         slots: the maximum number of concurrent coroutines.
         threads: the maximum number of concurrent calls across all coroutines.
-        seconds: the time limit of each coroutine, including its wait for a turn and a slot.
+        seconds: the time limit for each coroutine, including its wait for a turn and a slot.
         wait: the maximum number of seconds to wait for a slot.
         per_user: the maximum number of concurrent coroutines per user.
     """

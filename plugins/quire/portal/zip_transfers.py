@@ -25,11 +25,11 @@ MAX_USER_TRANSFERS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferPace:
-    """The minimum speed of a download.
+    """A download's minimum speed.
 
     Args:
-        idle_seconds: the maximum time in which the reader must receive the next 64 kB.
-        min_seconds: the minimum time limit of a download, regardless of its size.
+        idle_seconds: the maximum time that the reader may take to receive the next 64 kB.
+        min_seconds: the minimum time limit for a download, regardless of its size.
         min_bytes_per_second: the speed that determines how much the time limit grows with the download's size.
     """
 
@@ -43,12 +43,12 @@ class TransferPace:
 
 
 class Transfers:
-    """Limits the concurrent transfers of a process.
+    """Limits a process's concurrent transfers.
 
     Args:
         slots: the maximum number of concurrent transfers.
         per_user: the maximum number of concurrent transfers per user.
-        pace: the minimum speed of each transfer.
+        pace: each transfer's minimum speed.
     """
 
     def __init__(
