@@ -62,7 +62,7 @@ def fresh_database(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def flights_owner_url(postgres_server: PostgresServer) -> str:
-    """The owner's URL for a database with the flights of 2013."""
+    """The owner's URL for a database with the 2013 flights."""
     from quire.dev_stack.flights import load_flights
 
     postgres_server.create_database("flights")
@@ -127,7 +127,7 @@ def store_connection(s3_server: S3Server) -> str:
 
 @pytest.fixture
 def quire_environment(flights_url: str, s3_server: S3Server, bucket: S3Store) -> dict[str, str]:
-    """The environment of a ``quire`` command that reads the flights and writes to an empty bucket."""
+    """The environment for a ``quire`` command that reads the flights and writes to an empty bucket."""
     return {
         "AIRFLOW_CONN_QUIRE_SOURCE": flights_url,
         "AIRFLOW_CONN_QUIRE_STORE": s3_server.connection,

@@ -1,4 +1,4 @@
-"""A small report for tests: its definition, its table of events, and functions for a session and a request."""
+"""A small report for tests: its definition, its events table, and functions for a session and a request."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def events_report(include: Path, *, sql: str = SQL, **changes: Any) -> ReportDef
 
 
 def fill_events(url: str, rows: Iterable[Row] = ROWS) -> None:
-    """Recreates the table of events."""
+    """Recreates the events table."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS public.events")
         connection.execute(TABLE)
@@ -102,7 +102,7 @@ def fill_events(url: str, rows: Iterable[Row] = ROWS) -> None:
 
 
 def fill_many_events(url: str, last: int, *, minutes: int) -> None:
-    """Recreates the table of events with the IDs 100 to ``last``; the events start in 2013 and are ``minutes`` apart.
+    """Recreates the events table with the IDs 100 to ``last``; the events start in 2013 and are ``minutes`` apart.
 
     All nullable columns contain NULLs.
     """
@@ -119,6 +119,6 @@ def session_of(url: str, *, timezone: str = ZONE, seconds: float = 60) -> Source
 def request_of(
     definition: ReportDefinition, start: str = "2013-01-01", end: str = "2013-03-31", *, run_id: str | None = None
 ) -> RunRequest:
-    """Returns a request for the run ``run_id`` or, by default, for a new run."""
+    """Returns a request for the ``run_id`` run or, by default, for a new run."""
     request = request_from_dates(definition, start=start, end=end, parameters={}, run_id=run_id or uuid.uuid4().hex)
     return replace(request, made_at=MADE_AT) if run_id else request

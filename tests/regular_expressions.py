@@ -43,7 +43,7 @@ class Use:
 
 
 def uses_of(sources: Mapping[str, str], dynamic: Mapping[str, str]) -> tuple[list[Use], list[str]]:
-    """Returns the uses of regular expressions in the sources, and descriptions of uses whose pattern is unknown.
+    """Returns the uses of regular expressions in the sources, and a description of each use whose pattern is unknown.
 
     Args:
         sources: each file's content, by file name.

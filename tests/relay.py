@@ -8,7 +8,7 @@ import threading
 from contextlib import suppress
 
 FAR = "127.0.0.77"  # a loopback address that no other program uses
-RESET = struct.pack("ii", 1, 0)  # the value of SO_LINGER that drops unsent data and sends a reset
+RESET = struct.pack("ii", 1, 0)  # the SO_LINGER value that drops unsent data and sends a reset
 
 
 class Relay:
@@ -57,7 +57,7 @@ class Relay:
 
     def reset(self) -> None:
         """Resets every connection, like a firewall that has lost its state."""
-        ends, self._sockets = self._sockets, []  # the connections of clients that reconnect meanwhile are kept
+        ends, self._sockets = self._sockets, []  # connections from clients that reconnect meanwhile are kept
         for end in ends:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             with suppress(OSError):

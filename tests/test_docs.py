@@ -97,7 +97,7 @@ def test_path_exists(page: Path) -> None:
     }
     names = {path.name for path in repository_files()}
     missing = {path for path in paths - EXAMPLES if not (CLONE / path).exists() and path not in names}
-    assert missing - {"plan.yaml", "publish.yaml", "compact.yaml"} == set()  # keys of kubernetes/values.yaml
+    assert missing - {"plan.yaml", "publish.yaml", "compact.yaml"} == set()  # keys in kubernetes/values.yaml
 
 
 @pages
@@ -108,7 +108,7 @@ def test_make_target_exists(page: Path) -> None:
 
 
 def quire_calls(page: Path) -> list[list[str]]:
-    """Returns the arguments of each ``quire`` command in the code on a page."""
+    """Returns each ``quire`` command's arguments, from the code on a page."""
     calls = (re.search(r"(?:^|bin/|['\"(]|&& )quire ([a-z-][^|;&#'\"()]*)", line) for line in code(page))
     return [match[1].split() for match in calls if match]
 
@@ -221,7 +221,7 @@ def test_architecture_diagram_shows_every_stage() -> None:
 def test_module_exists(page: Path) -> None:
     modules = {match[1] for line in code(page) if (match := re.search(r"\b(quire(?:\.[a-z_]+)+)\b", line))}
     places = [CLONE / "plugins" / Path(*module.split(".")) for module in modules - {"quire.pg_type"}]
-    schema = ("webhook_event", "webhook_record")  # tables in the PostgreSQL schema quire
+    schema = ("webhook_event", "webhook_record")  # tables in PostgreSQL's quire schema
     missing = [p for p in places if not (p.is_dir() or p.with_suffix(".py").exists() or p.name in schema)]
     assert missing == []
 

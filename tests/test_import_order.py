@@ -94,7 +94,7 @@ def _package(module: str) -> str | None:
 
 
 def upward_imports(edges: Mapping[str, Mapping[str, list[str]]]) -> list[str]:
-    """Returns the imports of packages that come after the importing package."""
+    """Returns the imports whose packages come after the importing package."""
     position = {name: index for index, name in enumerate(IMPORT_ORDER)}
     return sorted(
         line

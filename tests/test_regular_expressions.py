@@ -28,7 +28,7 @@ SOURCES = {
     for path in sorted((CLONE / folder).rglob("*.py"))
 }
 DYNAMIC = {
-    "pattern": "[0-9]+",  # the parameter of _matching; calls to _matching also count as uses
+    "pattern": "[0-9]+",  # _matching's parameter; calls to _matching also count as uses
     "f'(password=){re.escape(secret)}'": "(password=)secret",
 }
 USES, UNREAD = uses_of(SOURCES, DYNAMIC)
@@ -68,7 +68,7 @@ class TooSlowError(Exception):
 
 @contextmanager
 def processor_limit(seconds: float) -> Iterator[None]:
-    """Stops work that exceeds a limit on CPU time; unlike elapsed time, it does not depend on the machine's load."""
+    """Stops work that exceeds a limit on CPU time; unlike elapsed time, CPU time is independent of machine load."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise TooSlowError(f"more than {seconds} s of CPU time")
@@ -164,7 +164,7 @@ def test_no_group_has_a_possessive_quantifier() -> None:
 
 def test_other_engines_are_linear_by_construction() -> None:
     written = "\n".join(SOURCES.values())
-    assert "python-re" not in written  # with python-re, pydantic would not use Rust's engine, which Polars uses
+    assert "python-re" not in written  # with python-re, pydantic would not use the Rust engine that Polars uses
     values = pl.Series(["1" * SIZE + "x", "_x" * SIZE, " " * SIZE])
     assert values.str.contains(r"^(\d+\.?\d*)+$").to_list() == [False, False, False]
 

@@ -1,7 +1,7 @@
 """Reads settings from environment variables. No other module reads the environment.
 
 AIRFLOW_CONN_<ID>           a report's source: postgresql://USER:PASSWORD@HOST:PORT/DATABASE
-AIRFLOW_CONN_QUIRE_OWNER    a connection of the role that installs change tracking (default: the source connection)
+AIRFLOW_CONN_QUIRE_OWNER    a connection for the role that installs change tracking (default: the source connection)
 AIRFLOW_CONN_QUIRE_STORE    aws://KEY:SECRET@/?endpoint_url=…&region_name=…
 AIRFLOW_CONN_SMTP_DEFAULT   the connection that sends e-mail; Quire checks only whether it is set
 QUIRE_BUCKET                default: quire
@@ -138,7 +138,7 @@ def mail_variable() -> str:
 
 
 def has_mail_connection() -> bool:
-    """Returns whether an environment variable defines the connection that sends e-mail."""
+    """Returns whether an environment variable defines the e-mail connection."""
     return bool(os.environ.get(mail_variable()))
 
 
@@ -261,5 +261,5 @@ def _required(environment: Mapping[str, str], connection_id: str) -> str:
         return environment[connection_variable(connection_id)]
     except KeyError as error:
         raise NoConnectionError(
-            f"{connection_variable(connection_id)} is not set: it defines the connection {connection_id}"
+            f"{connection_variable(connection_id)} is not set: it defines the {connection_id} connection"
         ) from error

@@ -1,4 +1,4 @@
-"""A measure expression can read the columns of its row, but nothing else on the worker."""
+"""A measure expression can read the columns in its row, but nothing else on the worker."""
 
 from __future__ import annotations
 

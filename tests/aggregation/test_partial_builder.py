@@ -159,7 +159,7 @@ def test_extract_stores_partial_summaries_without_reading_rows_back(
 
 
 def assert_equal_frames(frame: pl.DataFrame, other: pl.DataFrame) -> None:
-    """Asserts that two frames are equal, except for the last digits of sums of floats."""
+    """Asserts that two frames are equal, except for the last digits in sums of floats."""
     from polars.testing import assert_frame_equal
 
     exact = [name for name, kind in frame.schema.items() if not kind.is_float()]

@@ -1,4 +1,4 @@
-"""Partial summaries of partitions are computed once, and merging them yields the same result as PostgreSQL."""
+"""Partitions' partial summaries are computed once, and merging them yields the same result as PostgreSQL."""
 
 from __future__ import annotations
 

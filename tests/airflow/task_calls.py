@@ -25,7 +25,7 @@ XCOM_KEYS = (PLAN, CACHED, RUN, USAGE, DAMAGE)
 
 @dataclass
 class TaskCalls:
-    """Calls the tasks of a DAG and stores their XComs.
+    """Calls a DAG's tasks and stores their XComs.
 
     Args:
         definition: the report.
@@ -37,7 +37,7 @@ class TaskCalls:
         skipped: the tasks that a task asked Airflow to skip.
         started_at: when the run started; stays the same if a task is retried.
         try_number: the current task's attempt number.
-        earlier_states: the states of the run's tasks before this attempt.
+        earlier_states: the run's task states before this attempt.
     """
 
     definition: ReportDefinition
@@ -158,7 +158,7 @@ def task_calls(
     store: S3Store,
     build: Callable[[ReportDefinition], DAG] = build_dag,
 ) -> TaskCalls:
-    """Returns a run whose tasks find the database of ``session`` and ``store`` in Airflow's connections.
+    """Returns a run whose tasks find ``session``'s database and ``store`` in Airflow's connections.
 
     The run fans out unless ``conf`` contains ``fan_out``; None omits it.
     """

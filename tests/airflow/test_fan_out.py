@@ -1,4 +1,4 @@
-"""Small runs, which the plan task publishes itself, and the tasks of larger runs."""
+"""Small runs, which the plan task publishes itself, and larger runs' tasks."""
 
 from __future__ import annotations
 

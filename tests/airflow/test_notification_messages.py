@@ -50,7 +50,7 @@ LATE = {"notifier": f"{__name__}.LateNotifier"}
 
 
 class UnreachableApi:
-    """A task instance of notify, after publish has succeeded and the API server has become unavailable."""
+    """A notify task instance, after publish has succeeded and the API server has become unavailable."""
 
     dag_id, run_id = "sales", "r"
 
@@ -99,7 +99,7 @@ def mail_server(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def send(definition: ReportDefinition, notification: Notification) -> list[str]:
-    """Sends a notification like the notify task, and returns the recipients that could not be reached."""
+    """Sends a notification as the notify task does, and returns the recipients that could not be reached."""
     missed = list(notifier_calls(definition, "success"))
     notifications.send_notification(missed, notification, context={}, pauses=(0,))
     return [call.recipient for call in missed]

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package
 
 @pytest.fixture(scope="module")
 def last_month(running_stack: LocalStack) -> date:
-    """The first day of last month in New York. The flights of February 2013 are copied to last month."""
+    """The first day of last month in New York. The flights from February 2013 are copied to last month."""
     first = (datetime.now(UTC).astimezone(ZoneInfo("America/New_York")).date().replace(day=1) - timedelta(1)).replace(
         day=1
     )

@@ -1,4 +1,4 @@
-"""Runs the ``quire`` command in this process, which saves the second that a new process takes to import its modules."""
+"""Runs the ``quire`` command in this process, saving the second that a new process takes to import its modules."""
 
 from __future__ import annotations
 

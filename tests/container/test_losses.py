@@ -42,7 +42,7 @@ def published(stack: ContainerStack, result: dict[str, Any]) -> Published:
         body = store.read(file["key"], max_bytes=file["bytes"])
         assert body is not None
         cells |= digests_of_cells(body)
-    assert len(cells) > 2  # the shared strings, and at least two sheets because one sheet cannot hold all rows
+    assert len(cells) > 2  # the shared strings, and at least two sheets, because one sheet cannot hold all the rows
     return Published(run=result["run"], keys=frozenset(file["key"] for file in result["files"]), cells=cells)
 
 

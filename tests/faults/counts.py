@@ -1,4 +1,4 @@
-"""Prints the number of cases in the fault matrix by outcome, as tables for docs/explanation/reliability.md."""
+"""Prints how many fault matrix cases had each outcome, as tables for docs/explanation/reliability.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COLUMNS = ("succeeded", "failed", "killed", "not reached", "broken")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Prints, for each fault and each scenario, the number of cases by outcome."""
+    """Prints, for each fault and each scenario, how many cases had each outcome."""
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
     outcomes = [
         value

@@ -49,7 +49,7 @@ FROM generate_series(1, 11000) n
 
 
 def write_reports(include: Path) -> None:
-    """Writes the definitions ``events`` and ``large`` for runs, and ``old`` and ``kept`` for garbage collection."""
+    """Writes the ``events`` and ``large`` definitions for runs, and ``old`` and ``kept`` for garbage collection."""
     write_report(include, "events", EVENTS, SQL)
     write_report(include, "large", LARGE, LARGE_SQL)
     collected = {**EVENTS, "source": {**SOURCE, "connection": GC_CONNECTION}}

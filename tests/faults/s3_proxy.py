@@ -21,7 +21,7 @@ from quire.dev_stack.ports import LOOPBACK, free_port
 
 from tests.faults.http_messages import Message, read_request, read_response
 
-RESET = struct.pack("ii", 1, 0)  # the value of SO_LINGER that resets a connection instead of closing it normally
+RESET = struct.pack("ii", 1, 0)  # the SO_LINGER value that resets a connection instead of closing it normally
 BACKLOG = 64
 _RANDOM = re.compile(r"[0-9a-f]{12,}")
 # The query parameters that belong to a request's name.

@@ -1,4 +1,4 @@
-"""A shop for tests: a table of orders, a webhook, and deliveries signed by the specification's own library."""
+"""A shop for tests: an orders table, a webhook, and deliveries signed by the specification's own library."""
 
 from __future__ import annotations
 

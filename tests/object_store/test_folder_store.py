@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def fork(work: Callable[[], int]) -> int:
-    """Runs ``work`` in a child process, and returns its process ID. The result of ``work`` is the exit status."""
+    """Runs ``work`` in a child process, and returns the child's process ID. ``work``'s result is the exit status."""
     child = os.fork()
     if child == 0:
         status = 99

@@ -16,7 +16,7 @@ DAY = timedelta(days=1)
 
 
 def abort_all(store: Store, *, prefix: str = "", before: datetime | None = None) -> int:
-    """Aborts all uploads, or those that started before a given time, and returns the number of aborted uploads."""
+    """Aborts all uploads, or those that started before a given time, and returns how many were aborted."""
     return store.abort_uploads(prefix, before=before or store.now() + DAY)
 
 

@@ -29,7 +29,7 @@ class OwnAirflow:
     Args:
         environment: the virtual environment.
         home: AIRFLOW_HOME.
-        include: the folder of reports.
+        include: the reports folder.
         variables: environment variables for the connections and the bucket.
     """
 

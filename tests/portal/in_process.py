@@ -97,7 +97,7 @@ def open_portal(open_store: Callable[[], Store], **resources: Any) -> Portal:
 
 
 def open_portal_of_many(open_store: Callable[[], Store], **resources: Any) -> Portal:
-    """Returns a portal that identifies a caller by the header X-User; without the header, the caller is "ann"."""
+    """Returns a portal that identifies a caller by the X-User header; without it, the caller is "ann"."""
     portal = open_portal(open_store, **resources)
 
     def caller(request: Request) -> access.Caller:

@@ -62,7 +62,7 @@ class HeldChecks(WorkQueue):
         self.released, self.held = threading.Event(), 0
 
     async def run(self, user: str, work: Callable[[Deadline], Answer], *, supersedes: bool = True) -> Answer:
-        """Returns the result of ``work``."""
+        """Returns ``work``'s result."""
 
         def hold(deadline: Deadline) -> Answer:
             if user != UNHELD:

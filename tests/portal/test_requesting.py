@@ -1,4 +1,4 @@
-"""Report requests have limits (quota, formats and rows); their estimates do not interfere with the form's estimates."""
+"""Report requests have limits (quota, formats and rows); their estimates do not interfere with the form's."""
 
 from __future__ import annotations
 

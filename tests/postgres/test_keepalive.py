@@ -25,7 +25,7 @@ from tests.events import events_report, fill_events, request_of, session_of
 from tests.postgres.test_endings import RANGE, SENDING, queries, wait_until
 from tests.relay import FAR, Relay
 
-SECONDS_TO_NOTICE = 60  # twice the 30 s after which the connection's settings detect the loss
+SECONDS_TO_NOTICE = 60  # twice the 30 s after which the connection settings detect the loss
 
 
 @pytest.fixture

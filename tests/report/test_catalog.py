@@ -47,7 +47,7 @@ def include(tmp_path: Path) -> Path:
 
 
 def rejection(include: Path, yaml: str = YAML, *, sql: str = SQL) -> str:
-    """Returns the reason why the report ``flights`` is rejected."""
+    """Returns the reason why the ``flights`` report is rejected."""
     (include / "reports" / "flights.yaml").write_text(yaml)
     (include / "sql" / "flights" / "extract.sql").write_text(sql)
     with pytest.raises(DefinitionError) as caught:

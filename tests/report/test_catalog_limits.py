@@ -94,7 +94,7 @@ def stopped_loader() -> Iterator[None]:
 
 
 def rejection(include: Path) -> str:
-    """Returns the reason report ``z`` is rejected, after checking that the other report is loaded."""
+    """Returns the reason why the ``z`` report is rejected, after checking that the other report is loaded."""
     definitions, errors = LOADER.load(include)
     assert definitions == ["good"]
     assert list(errors) == ["z"]

@@ -1,4 +1,4 @@
-"""Summaries equal the results of GROUP BY in PostgreSQL."""
+"""Summaries equal PostgreSQL's GROUP BY results."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def release_lease_of(context: Context) -> None:
     try:
         release_lease(run.dag_id.removesuffix(STORE_SUFFIX), own_run_id(run), store=open_store())
     except ReportError as error:  # if the store's connection is unusable, there is no lease
-        logger.warning("could not release the lease of run %s; the lease will expire: %s", run.run_id, error)
+        logger.warning("could not release run %s's lease, which will expire: %s", run.run_id, error)
 
 
 class Handover:

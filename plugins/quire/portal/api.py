@@ -167,4 +167,4 @@ def _release(report: str, run_id: str, resources: PortalResources) -> None:
     try:
         release_lease(report, airflow_run_id(report, run_id), store=resources.open_store())
     except ReportError as error:
-        logger.warning("the lease of run %s could not be released and will expire: %s", run_id, error)
+        logger.warning("run %s's lease could not be released and will expire: %s", run_id, error)

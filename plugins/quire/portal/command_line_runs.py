@@ -127,7 +127,7 @@ class CommandLineRuns:
             manifest = load_manifest(store, manifest_key(report, run_key), limits=self._limits)
             return manifest is not None, _origin(manifest, run_key) if manifest else None
         except (IntegrityError, StoreRefusedError, ValueError) as error:
-            logger.warning("%s: the manifest of run %s cannot be read: %s", report, run_key, error)
+            logger.warning("%s: run %s's manifest cannot be read: %s", report, run_key, error)
             return False, None
 
 

@@ -96,8 +96,8 @@ def request_from_conf(
         run_id: Airflow's run ID.
         run_after: a timezone-aware time; the default window ends before it.
         made_at: the time of the request, which is the same for every attempt of a task; defaults to now.
-        is_past: whether the run was requested earlier, possibly under another version of the definition, in which case
-            the current limits and reader formats are not checked.
+        is_past: whether the run was requested earlier, possibly under a different version of the definition, in which
+            case the current limits and reader formats are not checked.
 
     Raises:
         ParameterError: a key is unknown (Airflow itself ignores unknown keys), only one date is given, or a value or

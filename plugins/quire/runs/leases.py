@@ -53,7 +53,7 @@ def monotonic_seconds(read_clock: Callable[[int], float] = time.clock_gettime) -
 
 
 class Lease:
-    """A run's lease in the store; the constructor acquires a new lease or takes over an existing lease.
+    """A run's lease in the store; the constructor acquires a new lease or takes over an existing one.
 
     Args:
         request: the run request.
@@ -139,7 +139,7 @@ def hold_lease(
             try:
                 lease.renew()
             except ReportError as error:
-                logger.warning("cannot renew the lease of run %s: %s", request.run_id, error)
+                logger.warning("cannot renew run %s's lease: %s", request.run_id, error)
 
     renewer = threading.Thread(target=renew, name="lease", daemon=True)
     renewer.start()
@@ -157,7 +157,7 @@ def release_lease(report: str, run_id: str, *, store: Store) -> None:
     try:
         store.delete([lease_key(report, run_id)])
     except ReportError as error:  # this error must not hide the run's own error
-        logger.warning("cannot release the lease of run %s, which will expire: %s", run_id, error)
+        logger.warning("cannot release run %s's lease, which will expire: %s", run_id, error)
 
 
 def active_runs(report: str, *, store: Store, now: datetime) -> list[ActiveRun]:

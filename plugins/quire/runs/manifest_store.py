@@ -23,7 +23,7 @@ def load_manifest(store: Store, key: str, *, limits: RecordLimits = MANIFEST_LIM
 
     Raises:
         DamagedObjectError: the manifest is damaged, or belongs to a different report or run than its key indicates.
-        IntegrityError: the manifest is in the format of another Quire version.
+        IntegrityError: the manifest's format is from a different Quire version.
     """
     manifest = read_record(store, Manifest, key, limits=limits)
     if manifest is not None:
@@ -34,10 +34,10 @@ def load_manifest(store: Store, key: str, *, limits: RecordLimits = MANIFEST_LIM
 def find_manifest(store: Store, report: str, run_key: str) -> Manifest | None:
     """Returns a run's manifest, or None if no valid manifest exists.
 
-    Deletes a manifest that is damaged or belongs to another run, so that the run can be repeated.
+    Deletes a manifest that is damaged or belongs to another run, so that this run can be repeated.
 
     Raises:
-        IntegrityError: the manifest is in the format of another Quire version.
+        IntegrityError: the manifest's format is from a different Quire version.
     """
     key = manifest_key(report, run_key)
     return find_record(
@@ -49,8 +49,8 @@ def read_manifest(store: Store, report: str, run_key: str, *, limits: RecordLimi
     """Returns a published run's manifest.
 
     Raises:
-        DamagedObjectError: the manifest is damaged, or belongs to another report or run.
-        IntegrityError: the manifest does not exist, or is in the format of another Quire version.
+        DamagedObjectError: the manifest is damaged, or belongs to a different report or run.
+        IntegrityError: the manifest does not exist, or its format is from a different Quire version.
     """
     key = manifest_key(report, run_key)
     manifest = load_manifest(store, key, limits=limits)
@@ -60,24 +60,24 @@ def read_manifest(store: Store, report: str, run_key: str, *, limits: RecordLimi
 
 
 def ensure_own_manifest(manifest: Manifest, key: str) -> None:
-    """Checks that a manifest belongs to the report and run in its key, and references only objects of that report.
+    """Checks that a manifest belongs to the report and run in its key, and references only that report's objects.
 
     Raises:
-        DamagedObjectError: the manifest belongs to another report or run, references objects of another report or run,
-            or contains impossible values.
+        DamagedObjectError: the manifest belongs to a different report or run, references objects that belong to one, or
+            contains impossible values.
     """
     report, run = manifest.report, manifest.run
     if manifest_key(report, run) != key or "/" in report or "/" in run:
         raise DamagedObjectError(f"{key} is the manifest for a different report or run: it was copied or modified")
     for file in manifest.files:
         if not _is_below(file.key, f"reports/{report}/{run}") or not _is_file_name(file):
-            raise DamagedObjectError(f"{key} references a file of another run: the object was modified")
+            raise DamagedObjectError(f"{key} references another run's file: the object was modified")
     for part in manifest.partitions:
         if not _is_below(part.object_key, f"partitions/{report}"):
-            raise DamagedObjectError(f"{key} references rows of another report: the object was modified")
+            raise DamagedObjectError(f"{key} references another report's rows: the object was modified")
     for summary in manifest.summaries:
         if not any(_is_below(summary.object_key, f"{root}/{report}") for root in SUMMARY_ROOTS):
-            raise DamagedObjectError(f"{key} references a summary of another report: the object was modified")
+            raise DamagedObjectError(f"{key} references another report's summary: the object was modified")
     if not _has_possible_values(manifest):
         raise DamagedObjectError(f"{key} contains impossible values: the object was modified")
 

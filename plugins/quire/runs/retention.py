@@ -45,11 +45,11 @@ class CollectionResult:
 
 
 def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Store, now: datetime) -> CollectionResult:
-    """Deletes published runs older than ``keep``, superseded partitions, orphans of killed runs, and abandoned uploads.
+    """Deletes published runs older than ``keep``, superseded partitions, killed runs' orphans, and abandoned uploads.
 
     Keeps every partition's newest rows, all objects that a manifest references, and objects less than a day old. If a
-    manifest is unreadable, keeps the run's files, and all rows and summaries older than the manifest. Deletes damaged
-    commit records of partitions, because no run can use them.
+    manifest is unreadable, keeps the run's files, and all rows and summaries older than the manifest. Deletes
+    partitions' damaged commit records, because no run can use them.
 
     Args:
         definitions: definitions by report name; if a report has no definition, its published runs are kept.

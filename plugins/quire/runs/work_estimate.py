@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from quire.record_types.stage_records import QueryEstimate, SourceColumn
 from quire.report.definition import ReportDefinition
 
-# Measured on two idle cores with the flights of 2013 (22 columns), which take 3.3 s to extract, summarize and render.
+# Measured on two idle cores with the 2013 flights (22 columns), which take 3.3 s to extract, summarize and render.
 EXTRACT_SECONDS_PER_CELL = 0.12e-6
 SUMMARY_SECONDS_PER_CELL = 0.05e-6
 RENDER_SECONDS_PER_CELL = {"xlsx": 0.2e-6, "csv": 0.1e-6, "parquet": 0.06e-6}

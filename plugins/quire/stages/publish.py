@@ -82,7 +82,7 @@ def publish_run(
                 logger.info("%s: another process published run %s first", definition.name, run.layout.run_key)
                 return _adopt(winner, summaries, files, store=store)
         raise IntegrityError(
-            f"the manifest of run {run.layout.run_key} was deleted during publication: run the report again"
+            f"run {run.layout.run_key}'s manifest was deleted during publication: run the report again"
         )
 
 

@@ -50,7 +50,7 @@ def render_workbooks(
         limits: the limits for sheets and workbooks; by default, Excel's limits.
 
     Raises:
-        WorkbookError: the rows or summaries do not fit into a workbook.
+        WorkbookError: the rows or summaries do not fit in a workbook.
         DamagedObjectError: stored rows or summaries are missing or damaged.
         StoreRefusedError, StoreUnavailableError: the store cannot be read from or written to.
     """
@@ -144,7 +144,7 @@ class _Rendering:
     def _dates(self, times: tuple[date, date] | None, rows: int) -> tuple[date, date]:
         """Returns the first and last date that a file covers.
 
-        If a file has all rows of its shard, it covers the shard's dates, unless the report splits by number of rows.
+        If a file has all of its shard's rows, it covers the shard's dates, unless the report splits by number of rows.
         Any other file covers the dates of its own rows.
         """
         is_whole = not isinstance(self.definition.workbook.split, RowSplit) and rows == self._shard_rows()

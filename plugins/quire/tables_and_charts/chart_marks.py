@@ -1,4 +1,4 @@
-"""Draws the marks of page charts: columns, bars, lines, areas, slices and points, with their labels."""
+"""Draws the marks in page charts: columns, bars, lines, areas, slices and points, with their labels."""
 
 from __future__ import annotations
 

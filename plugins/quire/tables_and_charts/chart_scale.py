@@ -1,4 +1,4 @@
-"""Calculates the scales of page charts, with ticks at round values."""
+"""Calculates scales for page charts, with ticks at round values."""
 
 from __future__ import annotations
 

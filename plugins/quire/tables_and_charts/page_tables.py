@@ -96,7 +96,7 @@ def _first_table(
 
 
 def has_summaries(definition: ReportDefinition, manifest: Manifest) -> bool:
-    """Returns whether a run's summaries have the same names as the summaries in the current definition."""
+    """Returns whether a run's summaries have the same names as those in the current definition."""
     return {staged.name for staged in manifest.summaries} == {summary.name for summary in definition.summaries}
 
 

@@ -52,7 +52,7 @@ def ensure_small_object(summary: StagedSummary) -> None:
 def read_first_rows(
     summary: StagedSummary, columns: Collection[str], count: int, *, store: Store
 ) -> tuple[pa.Table, int]:
-    """Returns the first rows of a summary and the total number of rows, without decoding the remaining rows.
+    """Returns a summary's first rows and its total number of rows, without decoding the other rows.
 
     Args:
         summary: one of a run's summaries.

@@ -1,4 +1,4 @@
-"""Builds a sheet for each summary, which contains the summary's table and its chart."""
+"""Builds a sheet for each summary, with the summary's table and chart."""
 
 from __future__ import annotations
 

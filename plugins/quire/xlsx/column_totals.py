@@ -55,7 +55,7 @@ def partial_total(cells: Cells, function: str) -> PartialTotal:
 
 
 def combine(first: PartialTotal, second: PartialTotal, function: str) -> PartialTotal:
-    """Combines the partial totals of two batches."""
+    """Combines two batches' partial totals."""
     values = [value for value in (first.value, second.value) if value is not None]
     count = first.count + second.count
     if len(values) < 2:

@@ -28,7 +28,7 @@ from quire.xlsx.workbook_template import (
 from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
 IN_FLIGHT = 4  # number of batches that are rendered but not yet compressed
-BUFFERED_BYTES = WRITE_BYTES + 256 * 1024  # the archive and its compressor may have buffered this many bytes
+BUFFERED_BYTES = WRITE_BYTES + 256 * 1024  # the archive and its compressor may buffer this many bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +173,7 @@ class DetailWriter:
         return self._limits.file_bytes - self._sink.bytes - BUFFERED_BYTES
 
     def _render_rows(self, capacity: int) -> Iterator[RenderedRows]:
-        """Yields the rows of one sheet, which the pool renders in advance.
+        """Yields one sheet's rows, which the pool renders in advance.
 
         The number of batches rendered in advance is fixed, so thread timing does not affect which row is a sheet's
         last. Near a limit, pending batches are written before new batches are taken, because a batch's actual size is

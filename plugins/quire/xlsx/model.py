@@ -134,7 +134,7 @@ class Workbook:
 
 
 class Sink(Protocol):
-    """Receives the bytes of one file in order."""
+    """Receives one file's bytes in order."""
 
     def write(self, data: bytes, /) -> object:
         """Writes the next bytes."""

@@ -180,4 +180,4 @@ def _render_for(kind: pa.DataType, timezone: str) -> Render:
     for is_type, render in renders:
         if is_type(kind):
             return render
-    raise TypeError(f"a column of type {kind} cannot be written to a sheet")
+    raise TypeError(f"{kind} columns cannot be written to a sheet")

@@ -1,4 +1,4 @@
-"""The workbook's table of shared strings, which has a size limit, for columns with few distinct values.
+"""The workbook's shared string table, which has a size limit, for columns with few distinct values.
 
 Shared strings make the file smaller, and Apple Numbers displays them, unlike inline strings.
 """

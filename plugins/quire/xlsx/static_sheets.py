@@ -144,7 +144,7 @@ def _add_table(page: Worksheet, formats: Formats, sheet: TableSheet, headers: Se
         ],
     }
     if page.add_table(HEADER_ROW, 0, last, len(columns) - 1, options):
-        raise WorkbookError(f"the table of sheet {page.name} exceeds Excel's limits")
+        raise WorkbookError(f"sheet {page.name}'s table exceeds Excel's limits")
     cells = f"A{HEADER_ROW + 2}:{column_letters(len(columns) - 1)}{last + 1}"
     page.ignore_errors({"number_stored_as_text": cells, "two_digit_text_year": cells})
 
@@ -191,4 +191,4 @@ def _write(page: Worksheet, row: int, column: int, value: Any, look: Format) -> 
     else:
         status = page.write_number(row, column, value, look)
     if status:
-        raise WorkbookError(f"cannot write row {row + 1} of sheet {page.name}: XlsxWriter returned {status}")
+        raise WorkbookError(f"cannot write row {row + 1} on sheet {page.name}: XlsxWriter returned {status}")

@@ -32,7 +32,7 @@ def write_workbook(
     Args:
         workbook: the workbook to write.
         open_file: a function that opens the n-th file, counted from 0.
-        limits: the limits of sheets and files; tests pass smaller limits.
+        limits: the limits for sheets and files; tests pass smaller ones.
 
     Returns:
         The outcome for each file's rows.

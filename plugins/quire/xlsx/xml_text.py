@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MAX_TEXT_LENGTH = 32_767  # in UTF-16 code units, Excel's limit for a cell
-# When a user edits text that begins with one of these, Excel turns it into a formula unless the style has quotePrefix.
+# When a user edits text that starts with one of these, Excel turns it into a formula unless the style has quotePrefix.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 QUOTED = r"^[=+\-@\t\r]"
 # Excel escapes characters that XML forbids, CR (which XML would turn into LF), and text that looks like an escape.
@@ -41,7 +41,7 @@ def cut_text(text: str) -> str:
 
 
 def cut_texts(texts: pl.Series) -> tuple[pl.Series, int]:
-    """Applies ``cut_text`` to a column, and also returns the number of truncated strings."""
+    """Applies ``cut_text`` to a column, and also returns how many strings were truncated."""
     if longest(texts) <= MAX_TEXT_LENGTH:  # a string has at least as many bytes as UTF-16 code units
         return texts, 0
     import polars as pl  # imported here because truncating a single string does not require Polars

@@ -1,4 +1,4 @@
-"""Tracking reads the existing rows of a new partition only if reading them cannot execute another role's code."""
+"""Tracking reads a new partition's existing rows only if reading them cannot execute another role's code."""
 
 from __future__ import annotations
 

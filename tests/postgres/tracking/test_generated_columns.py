@@ -17,7 +17,7 @@ MONTHS = ["2013-01", "2013-02", "2013-03"]
 
 @pytest.fixture
 def tracked(tmp_path: Path, fresh_database: str) -> ReportDefinition:
-    """A report on a tracked, partitioned table of events with a stored and a virtual generated column."""
+    """A report on a tracked, partitioned events table with a stored and a virtual generated column."""
     run_sql(
         fresh_database,
         PARTITIONED.format(kind="timestamptz"),

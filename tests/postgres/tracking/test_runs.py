@@ -1,4 +1,4 @@
-"""Runs of tracked reports read changed partitions again, and reject rows that do not match their token."""
+"""Runs of tracked reports read changed partitions again, and reject rows that do not match the partition's token."""
 
 from __future__ import annotations
 
