@@ -127,7 +127,7 @@ def test_invalid_startup_option_raises_settings_error(fresh_database: str, optio
 @pytest.mark.parametrize("option", ["sslmode=nonsense", "port=99999", "nonsense=1"])
 def test_invalid_url_raises_settings_error(fresh_database: str, option: str) -> None:
     session = session_of(f"{fresh_database}?{option}")
-    with pytest.raises(SettingsError, match="cannot parse the URL of PostgreSQL"), open_transaction(session):
+    with pytest.raises(SettingsError, match="cannot parse the PostgreSQL URL"), open_transaction(session):
         pass
 
 

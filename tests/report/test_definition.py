@@ -177,7 +177,7 @@ def test_notifier_keeps_its_arguments() -> None:
         ({"store_schedule": "0 2 * * *"}, "has no effect with source.freshness: always"),
         (
             {"schedule": "0 6 1 * *", "parameters": {"a": {"type": "string"}}},
-            "every parameter of a scheduled report needs a default",
+            "every parameter in a scheduled report needs a default",
         ),
         ({"source": {"sql": "a.sql", "time_column": "t", "freshness": "tracked"}}, "tracked requires source.tables"),
         ({"source": {"sql": "a.sql", "time_column": "t", "tables": ["a", "a"]}}, "a is listed twice"),

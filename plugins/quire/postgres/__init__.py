@@ -3,10 +3,10 @@
 transaction         the transaction; session_settings and keepalive configure its connection
 partition_query     binds a query to a partition
 copy_text           parses rows, which reader_thread receives; arrow_types and time_texts convert values
-error_translation   PostgreSQL errors as Quire's errors, with hints from grant_hints
+error_translation   translates PostgreSQL errors into Quire errors, with hints from grant_hints
 search_path         finds roles that could redirect a query
 query_hints         advice for ``quire check``
-tracking            change tracking, which owner installs in transactions of the tables' owner
+tracking            change tracking, installed in transactions that owner opens for the tables' owner
 """
 
 from quire.postgres import arrow_without_pandas  # noqa: F401 - before any use of Arrow

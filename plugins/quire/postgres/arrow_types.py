@@ -54,7 +54,7 @@ def type_name(name: str, *, is_own: bool, modifier: tuple[int, int] | None) -> s
 
     Args:
         name: the name in PostgreSQL's catalog.
-        is_own: whether the type is built in. If a user-defined type has the same name as a built-in type, it is quoted.
+        is_own: whether the type is built in. A user-defined type that has the same name as a built-in type is quoted.
         modifier: the precision and scale of ``numeric(p,s)``; None for other types.
     """
     if not is_own and name in _DIRECT:

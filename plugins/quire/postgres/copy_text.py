@@ -1,6 +1,6 @@
 r"""Parses COPY's text format (PostgreSQL manual, COPY, "Text Format") into Arrow arrays.
 
-Each row is a line of values separated by tabs, and ``\N`` is NULL. Backslashes escape special characters in values, so
+Each row is a line of tab-separated values, and ``\N`` is NULL. Backslashes escape special characters in values, so
 every newline and every tab is a separator. Arrow's CSV reader can therefore split the text without support for quotes.
 """
 
@@ -27,7 +27,7 @@ _SEPARATED = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=Fals
 
 
 class LineBlocks:
-    """A file object that receives COPY's rows, and emits blocks of complete rows with at least ``BLOCK_BYTES``."""
+    """A file object that receives COPY's rows and emits blocks of complete rows, each at least ``BLOCK_BYTES`` long."""
 
     def __init__(self, emit: Callable[[bytes], None]) -> None:
         self._emit = emit

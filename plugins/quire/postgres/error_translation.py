@@ -52,7 +52,7 @@ def translate_driver_errors(url: str, *, driver: ModuleType, reads: bool = False
     """Replaces a driver's errors with Quire's errors.
 
     Args:
-        url: the URL of the connection.
+        url: the connection URL.
         driver: the driver's DB-API module, psycopg or psycopg2. It is an argument so that this module imports neither
             driver.
         reads: whether the connection is read-only, in which case permission errors name the missing GRANT.
@@ -71,11 +71,11 @@ def translate_driver_errors(url: str, *, driver: ModuleType, reads: bool = False
 
 
 def _translate_error(error: Any, url: str, *, is_misuse: bool, reads: bool) -> ReportError:
-    """Translates a driver's error into one of Quire's errors.
+    """Translates a driver's error into a Quire error.
 
     Args:
         error: the driver's error; psycopg stores its SQLSTATE in ``sqlstate``, and psycopg2 in ``pgcode``.
-        url: the URL of the connection.
+        url: the connection URL.
         is_misuse: whether the error is a ProgrammingError. Without a SQLSTATE, it means that the URL is invalid.
         reads: whether the connection is read-only.
     """
@@ -104,7 +104,7 @@ def _translate_connection_error(line: str, url: str, *, is_misuse: bool) -> Repo
             f"PostgreSQL at {place} rejected the connection: {reason}. Check its user, password and database"
         )
     if is_misuse or _INVALID_URL.match(line):
-        return SettingsError(f"cannot parse the URL of PostgreSQL at {place}: {line}")
+        return SettingsError(f"cannot parse the PostgreSQL URL for {place}: {line}")
     return _unavailable(line, url)
 
 
@@ -143,7 +143,7 @@ def _authority(url: str) -> str:
 
 
 def _mask_password(text: str, url: str) -> str:
-    """Masks all of the URL's secrets in a text, both in their URL-encoded and in their decoded form.
+    """Masks all of the URL's secrets in a text, both URL-encoded and decoded.
 
     If a secret is short, or is the same as the user name or database name, it is masked only inside the URL.
     """

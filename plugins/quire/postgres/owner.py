@@ -74,7 +74,7 @@ def owner_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Iterator
     """Opens a transaction in which unqualified names refer to PostgreSQL's own objects.
 
     Args:
-        url: the connection URL of the owner.
+        url: the owner's connection URL.
         lock_seconds: the maximum wait for a lock.
 
     Raises:
@@ -99,7 +99,7 @@ def lock_tables(
     """Locks several tables within a total of ``lock_seconds``; lock_timeout alone limits each lock separately.
 
     Writers that need these tables are therefore blocked for at most ``lock_seconds``. Do not pass views, because
-    PostgreSQL would first lock their underlying tables, which can cause a deadlock with writers of the other tables.
+    PostgreSQL would first lock their underlying tables, which can cause a deadlock with writers to the other tables.
 
     Args:
         owner: the transaction that holds the locks.
@@ -169,7 +169,7 @@ def create_schema(owner: Owner) -> None:
 
 
 def withdraw_default_grants(owner: Owner) -> None:
-    """Revokes the privileges that other roles received on new objects because of ALTER DEFAULT PRIVILEGES."""
+    """Revokes the privileges that ALTER DEFAULT PRIVILEGES granted to other roles on new objects."""
     for grant in owner.execute(_FOREIGN_GRANTS).fetchall():
         name = Identifier("quire") if grant["object"] == "SCHEMA" else Identifier("quire", grant["name"])
         role = Identifier(grant["role"]) if grant["grantee"] else SQL("PUBLIC")

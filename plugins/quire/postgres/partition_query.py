@@ -1,4 +1,4 @@
-"""Binds a report's query to a partition, and reads the columns of the query's result."""
+"""Binds a report's query to a partition, and reads the query's result columns."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def bound_query(definition: ReportDefinition, request: RunRequest, partition: Da
 def query_columns(
     definition: ReportDefinition, request: RunRequest, partition: DatePartition, *, transaction: SourceTransaction
 ) -> tuple[SourceColumn, ...]:
-    """Returns the columns of the query's result without reading rows.
+    """Returns the query's result columns without reading rows.
 
     Raises:
         DefinitionError: PostgreSQL cannot parse or resolve the query.
@@ -48,7 +48,7 @@ def query_columns(
 def estimate_query(
     definition: ReportDefinition, request: RunRequest, *, transaction: SourceTransaction
 ) -> QueryEstimate:
-    """Returns what PostgreSQL's planner expects of the query over the complete date range.
+    """Returns the PostgreSQL planner's estimate for the query over the entire date range.
 
     Raises:
         ParameterError: a value cannot be sent to PostgreSQL.

@@ -50,8 +50,8 @@ SELECT held.name, held.is_there, held.is_owner, coalesce(quote_ident(r.rolname),
 def search_path_advice(transaction: SourceTransaction) -> Iterator[str]:
     """Yields a warning for each schema on a report's search_path in which other roles can create objects.
 
-    A table in such a schema can shadow the intended table. A function or operator can match a call better than
-    PostgreSQL's own, and its code then runs with the reader's privileges.
+    A table in such a schema can shadow the intended table. A function or operator in such a schema can match a call
+    better than PostgreSQL's own, and then runs with the reader's privileges.
     """
     (row,) = transaction.fetch(
         "SELECT pg_catalog.current_setting('search_path') AS path, current_user::pg_catalog.text AS reader"
@@ -73,7 +73,7 @@ def _schemas(path: str, reader: str) -> Iterator[tuple[str, bool]]:
         name = match["plain"] or match["quoted"].replace('""', '"')
         if name == "$user":
             yield reader, True
-        elif not name.startswith("pg_"):  # the prefix of system schemas and of the schema for temporary objects
+        elif not name.startswith("pg_"):  # the prefix for system schemas and the temporary schema
             yield name, False
 
 

@@ -1,4 +1,4 @@
-"""Defines session settings for queries; they override the settings of the connection, the role and the database."""
+"""Defines session settings for queries. They override those of the connection, the role and the database."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def local_settings(timezone: str, timeout: timedelta, *, name: str) -> str:
 
 
 def reading_statements(timezone: str) -> str:
-    """Returns statements for the settings that a query depends on; they do not call functions on the search_path."""
+    """Returns statements for the settings that a query depends on. They call no functions on the search_path."""
     return "; ".join(f"SET LOCAL {name} TO {literal(value)}" for name, value in _reading_settings(timezone).items())
 
 

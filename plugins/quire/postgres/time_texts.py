@@ -42,7 +42,7 @@ class StyleError(ValueError):
 def parse_times(texts: pa.Array, kind: pa.DataType) -> pa.Array:
     """Parses dates, times or timestamps that PostgreSQL printed.
 
-    Infinity and -infinity become the upper and lower bounds of the storage type, so they sort as in PostgreSQL.
+    Infinity and -infinity become the storage type's upper and lower bounds, so they sort as they do in PostgreSQL.
 
     Args:
         texts: the strings.

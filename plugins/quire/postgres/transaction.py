@@ -38,9 +38,9 @@ MAX_DIGITS = 1000  # of numeric(p,s)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSession:
-    """The settings of a session: the libpq URL, the time zone, and the statement timeout.
+    """A session's settings: the libpq URL, the time zone, and the statement timeout.
 
-    If any thread sets ``cancelled``, all streams of this session end. ``statements`` records the statements that the
+    If any thread sets ``cancelled``, all of this session's streams end. ``statements`` records the statements that the
     session executes. ``transaction_class`` creates the session's transactions; a subclass can observe their queries.
     """
 
@@ -68,7 +68,7 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
     dead connection open, the client detects this only after the statement timeout.
 
     Args:
-        session: the settings of the connection and the session.
+        session: the connection and session settings.
         name: the application name in pg_stat_activity and the server log.
 
     Raises:
@@ -110,11 +110,11 @@ class SourceTransaction:
             pass
 
     def rename(self, name: str) -> None:
-        """Changes the application name of this transaction."""
+        """Changes this transaction's application name."""
         self.execute(f"SELECT set_config('application_name', {literal(name[:MAX_NAME_LENGTH])}, true)")
 
     def fetch(self, sql: str | Statement) -> list[dict[str, Any]]:
-        """Returns the rows of a small query as dictionaries.
+        """Returns a small query's rows as dictionaries.
 
         If the SQL wraps a report's query, it must qualify its own functions, operators and types with ``pg_catalog``.
         """
@@ -154,7 +154,7 @@ class SourceTransaction:
         return str(row["began"])
 
     def columns(self, sql: str | Statement) -> tuple[SourceColumn, ...]:
-        """Returns the columns of a query's result without reading rows."""
+        """Returns a query's result columns without reading rows."""
         query = Statement.of(sql).within("SELECT * FROM (\n", "\n) AS report LIMIT 0")
         began = time.perf_counter()
 
@@ -176,7 +176,7 @@ class SourceTransaction:
         return tuple(_column(column, *types.get(column.type_code, UNKNOWN_TYPE)) for column in described)
 
     def stream(self, sql: str | Statement, columns: tuple[SourceColumn, ...]) -> Generator[pa.RecordBatch]:
-        """Yields the rows of a query as they arrive, in batches of a few megabytes with the storage schema.
+        """Yields a query's rows as they arrive, in batches of a few megabytes with the storage schema.
 
         Closing the iterator early ends the query and closes the connection. Close the iterator before the transaction.
 

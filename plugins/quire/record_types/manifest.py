@@ -1,4 +1,4 @@
-"""The manifest: the commit record of a published run."""
+"""The manifest: the commit record for a published run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ManifestPartition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The manifest of a run; a run is published once its manifest exists. It omits links, because links expire."""
+    """A run's manifest; a run is published once its manifest exists. Manifests omit links, because links expire."""
 
     report: str
     run: str
@@ -53,5 +53,5 @@ class PublishedRun:
 
 
 def manifest_key(report: str, run_key: str) -> str:
-    """Returns the object key of a run's manifest."""
+    """Returns the object key for a run's manifest."""
     return f"reports/{report}/{run_key}/manifest.json"

@@ -33,9 +33,9 @@ def from_json(kind: type[Record], value: Any, *, source: str = "the return value
     """Converts the output of ``to_json`` back to a record.
 
     Args:
-        kind: the type of the record.
+        kind: the record type.
         value: JSON values.
-        source: the name of the value's origin in error messages.
+        source: what error messages call the value's origin.
 
     Raises:
         IntegrityError: the value is not a record of this type.
@@ -52,7 +52,7 @@ def from_json(kind: type[Record], value: Any, *, source: str = "the return value
 
 
 def field_names(kind: type[Any]) -> frozenset[str]:
-    """Returns the names of a record's fields, including their names in earlier versions."""
+    """Returns a record's field names, including those from earlier versions."""
     hints = get_type_hints(kind, include_extras=True)
     aliases = [
         alias
@@ -73,5 +73,5 @@ def digest(*parts: Any) -> str:
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    """Returns the validator of a record type. The validator is cached because building it takes a millisecond."""
+    """Returns the validator for a record type. The validator is cached because building it takes a millisecond."""
     return TypeAdapter(kind)

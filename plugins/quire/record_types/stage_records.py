@@ -17,7 +17,7 @@ from quire.report.request import RunRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceColumn:
-    """A column of the report's query. ``pg_type`` is PostgreSQL's type name, such as ``numeric(12,2)``."""
+    """A column in the report's query. ``pg_type`` is PostgreSQL's type name, such as ``numeric(12,2)``."""
 
     name: str
     pg_type: str
@@ -34,7 +34,7 @@ class PartitionStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedPartition:
-    """The rows of one partition, stored as a Parquet object. In earlier versions, four fields had other names.
+    """The rows of one partition, stored as a Parquet object. In earlier versions, four fields had different names.
 
     Args:
         freshness_token: the digest that identifies the rows.
@@ -60,13 +60,13 @@ class StagedPartition:
 
     @property
     def last_day(self) -> date:
-        """The last date of the partition."""
+        """The partition's last date."""
         return self.stop - timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """The facts about a run that all stages need: the request, the source, and the columns of the report's query."""
+    """The facts about a run that all stages need: the request, the source, and the columns in the report's query."""
 
     request: RunRequest
     source_digest: str
@@ -122,7 +122,7 @@ class PartialSummaries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowSlice:
-    """Consecutive rows of a partition, from row ``offset``. ``bytes`` and ``checksums`` describe the entire object."""
+    """Consecutive rows in a partition, from row ``offset``. ``bytes`` and ``checksums`` describe the entire object."""
 
     partition: str
     object_key: str
@@ -218,14 +218,14 @@ class TaskUsage:
     """The resources that a task used.
 
     Args:
-        stage: the stage of the pipeline.
+        stage: the pipeline stage.
         task: the name of the task's input, such as a partition's key.
         units: the number of partitions or files.
         rows: the number of rows that the task read or wrote.
         bytes: the number of bytes that the task wrote to the store.
         seconds: the elapsed time.
-        cpu_seconds: the CPU time of all threads.
-        peak_rss_bytes: the peak resident memory of the process.
+        cpu_seconds: the CPU time across all threads.
+        peak_rss_bytes: the process's peak resident memory.
         statements: the statements that the task executed on the source.
     """
 

@@ -21,7 +21,7 @@ SELECT pg_relation_size(class.oid) > 0 AS has_rows,
 
 
 def log_arrived_rows(owner: Owner, node: int, time_column: str | None) -> None:
-    """Logs the existing rows of a new partition.
+    """Logs the existing rows in a new partition.
 
     Reads the rows only if trusted roles own the partition and its schema. An untrusted owner could replace the
     partition with a view, or add a policy to the partition, and thus execute its own functions with this role's

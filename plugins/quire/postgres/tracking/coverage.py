@@ -28,9 +28,9 @@ SELECT node::bigint AS node, format('%I.%I', nspname, relname) AS name
 def unlisted_tables(definition: ReportDefinition, sql: Statement, *, transaction: SourceTransaction) -> tuple[str, ...]:
     """Returns the tables that a query reads but that the definition does not list.
 
-    EXPLAIN locks all relations in the query. These locks are more complete than the plan, which omits redundant joins
-    as well as conditions and partitions that the current values exclude. If PostgreSQL does not inline a function,
-    neither the locks nor the plan include the tables that the function reads.
+    EXPLAIN locks all relations in the query. These locks cover more than the plan, which omits redundant joins as well
+    as conditions and partitions that the current values exclude. If PostgreSQL does not inline a function, neither the
+    locks nor the plan include the tables that the function reads.
 
     Args:
         definition: the report.

@@ -23,18 +23,18 @@ _SUFFIX_LENGTH = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableState:
-    """The current state of a table.
+    """A table's current state.
 
     Args:
         table: the table's entry in the definition.
         relation: the table's OID.
-        column_type: the type of the time column, or None if the table has no time column.
+        column_type: the time column's type, or None if the table has no time column.
         nodes: the OIDs of the table and all its partitions, sorted.
         incomplete: the names of the nodes that lack a trigger, by OID.
         generated: a digest of the expressions of all generated columns, or None if there are none. ALTER TABLE can
-            change an expression, and thus the values of all rows, without firing a trigger.
-        untrusted_owner: the owner of the ``quire`` schema or its views if this role is not a member of the role that
-            owns the table, otherwise None.
+            change an expression, and thus the values in all rows, without firing a trigger.
+        untrusted_owner: the owner of the ``quire`` schema or its views if that owner is not a member of the role that
+            owns the table; otherwise None.
     """
 
     table: SourceTable
@@ -47,13 +47,13 @@ class TableState:
 
 
 def trigger_name(event: str, time_column: str | None) -> str:
-    """Returns the name of a trigger; the name fits PostgreSQL's limit even if the column has a long name."""
+    """Returns a trigger's name, which fits within PostgreSQL's limit even if the column has a long name."""
     suffix = hashlib.sha256(time_column.encode()).hexdigest()[:_SUFFIX_LENGTH] if time_column else "all"
     return f"quire_{event}_{suffix}"
 
 
 def resolution_query(tables: Sequence[SourceTable]) -> str:
-    """Returns a query that yields the OID of each table, one row per table.
+    """Returns a query that yields each table's OID, one row per table.
 
     The query runs under the connection's own search_path. Under any search_path, it calls only PostgreSQL's own
     functions, because it qualifies all names and uses no operators.
@@ -81,7 +81,7 @@ def _wanted_rows(tables: Sequence[SourceTable], relations: Sequence[int | None])
 
 
 def inspection_query(tables: Sequence[SourceTable], relations: Sequence[int | None]) -> str:
-    """Returns a query that yields the state of each table, one row per table, in the same order.
+    """Returns a query that yields each table's state, one row per table, in the same order.
 
     The query must run under ``SAFE_SEARCH_PATH``. It ignores triggers that execute functions outside the ``quire``
     schema. The schema and its views are trusted if their owner is a member of the role that owns the table, because
@@ -146,7 +146,7 @@ SELECT wanted.position,
 
 
 def inspect_tables(tables: Sequence[SourceTable], *, transaction: SourceTransaction) -> tuple[TableState, ...]:
-    """Returns the state of each table in a transaction's snapshot.
+    """Returns each table's state in a transaction's snapshot.
 
     Raises:
         NotTrackedError: a table cannot be tracked, or its time column does not exist.

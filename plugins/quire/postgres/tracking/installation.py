@@ -53,8 +53,8 @@ def track(definition: ReportDefinition, owner_url: str, *, lock_seconds: int = L
 
     Args:
         definition: the report.
-        owner_url: the connection URL of a role that owns the tables and is allowed to create a schema.
-        lock_seconds: the maximum wait for the tables' locks.
+        owner_url: the connection URL for a role that owns the tables and is allowed to create a schema.
+        lock_seconds: the maximum wait for locks on the tables.
 
     Returns:
         A line of output for each table.
@@ -115,10 +115,10 @@ def untrack(report: str, owner_url: str) -> tuple[str, ...]:
 
 
 def compact_logs(owner_urls: Iterable[str]) -> int:
-    """Compacts the change logs of several databases; an error is raised only after all databases have been processed.
+    """Compacts the change logs in several databases; an error is raised only after all databases have been processed.
 
     Returns:
-        The number of records by which all logs together have shrunk.
+        The number of records by which the logs have shrunk in total.
 
     Raises:
         QueryError: PostgreSQL rejected a statement.
@@ -137,7 +137,7 @@ def compact_logs(owner_urls: Iterable[str]) -> int:
 
 
 def compact(owner_url: str) -> int:
-    """Replaces the records of each bucket with their sum, which does not change any freshness token.
+    """Replaces each bucket's records with their sum, which does not change any freshness token.
 
     Returns:
         The number of records by which the log has shrunk.
@@ -179,7 +179,7 @@ def _create_views(owner: Owner) -> None:
 
 
 def _inspect_as_owner(owner: Owner, tables: Sequence[SourceTable]) -> tuple[TableState, ...]:
-    """Returns the state of each table; resolves unqualified names under the connection's own search_path."""
+    """Returns each table's state; resolves unqualified names under the connection's own search_path."""
     owner.execute("SET LOCAL search_path TO DEFAULT")
     resolved = owner.execute(resolution_query(tables).encode()).fetchall()
     owner.execute(f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}")

@@ -25,16 +25,16 @@ _ZONED = "timestamp with time zone"
 def tracked_tokens(
     definition: ReportDefinition, partitions: Sequence[DatePartition], *, transaction: SourceTransaction
 ) -> dict[str, str]:
-    """Executes three queries, and returns the freshness token of each partition by the partition's key.
+    """Returns each partition's freshness token, by partition key. Executes three queries.
 
     A token is a digest of three values for each table: the table's epoch, the sum of n over the partition's buckets and
     the records without a bucket, and the expressions of any generated columns. Every change that is visible to the
-    transaction increases the sum, regardless of the order of commits.
+    transaction increases the sum, regardless of the commit order.
 
     Args:
         definition: the report, whose ``freshness`` must be ``tracked``.
         partitions: the partitions, in order.
-        transaction: the transaction that reads the log and determines its snapshot.
+        transaction: the transaction that reads the log, and whose snapshot determines the tokens.
 
     Raises:
         NotTrackedError: a table is not tracked, or lacks a trigger.
@@ -78,7 +78,7 @@ def ensure_tracked(definition: ReportDefinition, *, transaction: SourceTransacti
 
     Raises:
         NotTrackedError: a trigger is missing or disabled on a table or one of its partitions, or the owner of the
-            schema ``quire`` is not trusted.
+            ``quire`` schema is not trusted.
     """
     states = inspect_tables(definition.source.tables, transaction=transaction)
     for state in states:
@@ -101,8 +101,8 @@ def ensure_tables_not_rewritten(definition: ReportDefinition, *, transaction: So
 
     If a statement truncates or rewrites a table, or attaches, detaches or drops a partition, older snapshots also see
     the result. While the report's query holds its locks, it blocks these statements. This function detects statements
-    that ran between the snapshot and the locks. It compares the results of catalog queries, which return the state as
-    of the snapshot, with the results of catalog functions, which return the current state.
+    that ran between the snapshot and the locks. It compares the results of catalog queries, which reflect the snapshot,
+    with those of catalog functions, which reflect the current state.
 
     Raises:
         SourceUnavailableError: a table was emptied, rewritten or repartitioned.

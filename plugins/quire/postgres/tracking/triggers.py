@@ -1,4 +1,4 @@
-"""Creates and drops the triggers of a node, and the functions that they execute."""
+"""Creates and drops a node's triggers, and the functions that they execute."""
 
 from __future__ import annotations
 

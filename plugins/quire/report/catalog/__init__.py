@@ -4,7 +4,7 @@ loading            loads all reports for Airflow (load_catalog), or one report f
 definition_cache   reads definitions again only if their files change
 definition_file    reads one YAML file into a pydantic model
 yaml_document      parses a YAML file and maps each value to its line
-yaml_limits        limits the nesting and the size of a YAML document before it is built
+yaml_limits        limits a YAML document's nesting and size before it is built
 yaml_hints         suggests corrections for common YAML syntax errors
 validation_errors  rewords pydantic's errors for authors of YAML files
 query_file         finds and reads a report's SQL file, and checks its placeholders

@@ -22,16 +22,16 @@ class _Entry:
 
 
 class DefinitionCache:
-    """Loads the reports of a folder like ``load_catalog``, but reads a report again only if its files have changed.
+    """Loads the reports in a folder as ``load_catalog`` does, but rereads a report only if its files have changed.
 
-    Invalid reports are read again on each call.
+    Invalid reports are reread on each call.
     """
 
     def __init__(self) -> None:
         self._entries: dict[Path, _Entry] = {}
 
     def __call__(self, include: Path) -> Catalog:
-        """Returns the reports of a folder.
+        """Returns the reports in a folder.
 
         Raises:
             DefinitionError: the folder does not exist.

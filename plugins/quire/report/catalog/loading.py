@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 class Catalog:
     """The valid definitions by name, and an error for each invalid report.
 
-    The keys of ``errors`` are the stems of file names, which are not necessarily valid Airflow DAG IDs.
+    The keys of ``errors`` are file name stems, which are not necessarily valid Airflow DAG IDs.
     """
 
     definitions: dict[str, ReportDefinition] = field(default_factory=dict)
@@ -48,7 +48,7 @@ def read_report(path: Path, *, before_reading: Callable[[Path], object] = lambda
 def load_catalog(
     include: Path, *, only: str | None = None, read: Callable[[Path], ReportDefinition] = read_report
 ) -> Catalog:
-    """Loads all reports in the folder reports/, or a single report.
+    """Loads all reports in the reports/ folder, or a single report.
 
     Args:
         include: the folder that contains reports/ and sql/.

@@ -22,8 +22,8 @@ def read_query(
 ) -> str:
     """Returns the SQL in the file that ``source.sql`` names, with exactly one newline at the end.
 
-    Because the query becomes part of a larger statement, this function removes a semicolon at the end. The newline ends
-    a trailing comment, which would otherwise comment out the SQL after the query.
+    Because the query becomes part of a larger statement, this function removes a trailing semicolon. The newline ends a
+    trailing comment, which would otherwise comment out the SQL after the query.
 
     Args:
         definition: the definition from the YAML file, which does not yet contain the SQL.
@@ -38,7 +38,7 @@ def read_query(
     try:
         path = _query_path(definition.source.sql, include=include)
         text = read_text_file(path, folder=include / "sql", max_bytes=MAX_QUERY_BYTES)
-    except (OSError, ValueError, RuntimeError) as error:  # pathlib raises RuntimeError for a loop of symbolic links
+    except (OSError, ValueError, RuntimeError) as error:  # pathlib raises RuntimeError for a symbolic link loop
         line, field = document.locate(("source", "sql"))
         raise definition_error([FileProblem(file=file, line=line, field=field, reason=str(error))]) from error
     sql = text.rstrip().removesuffix(";").rstrip() + "\n"

@@ -13,7 +13,7 @@ FileSignature = tuple[int, int, int, int, int]
 
 
 def read_text_file(path: Path, *, folder: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
-    """Returns the text of a UTF-8 file, with line endings converted to newlines.
+    """Returns a UTF-8 file's text, with line endings converted to newlines.
 
     A symbolic link must point to a file inside the folder, as the links in a mounted ConfigMap do.
 
@@ -33,7 +33,7 @@ def read_text_file(path: Path, *, folder: Path, max_bytes: int = MAX_FILE_BYTES)
 
 
 def file_signature(path: Path) -> FileSignature:
-    """Returns the signature of a file, which changes if the file is modified or replaced; follows symbolic links.
+    """Returns a file's signature, which changes if the file is modified or replaced; follows symbolic links.
 
     Raises:
         OSError: the file does not exist, or its folder cannot be searched.

@@ -55,7 +55,7 @@ def unknown_key(key: str, valid_keys: Sequence[str]) -> str:
 
 
 def known_keys(path: Sequence[str | int], model: type[BaseModel]) -> tuple[str, ...]:
-    """Returns the valid keys of the mapping at ``path`` in a file that ``model`` describes."""
+    """Returns the valid keys for the mapping at ``path`` in a file that ``model`` describes."""
     models: tuple[type[BaseModel], ...] = (model,)
     for part in path:
         # The model stays the same for a list index, or for a name that the report's author chose.

@@ -48,7 +48,7 @@ def definition_error(problems: Sequence[FileProblem], *, unlisted: int = 0) -> D
 
     Args:
         problems: the problems in the report's files.
-        unlisted: the number of additional problems, which the error counts but does not list.
+        unlisted: how many more problems there are, which the error counts but does not list.
     """
     listed = "; ".join(map(str, problems[:MAX_LISTED_PROBLEMS]))
     more = len(problems) - MAX_LISTED_PROBLEMS + unlisted
@@ -98,7 +98,7 @@ class YamlDocument:
 
 
 def read_document(text: str, *, file: str) -> YamlDocument:
-    """Parses the content of a YAML file; ``file`` is the file's name in errors.
+    """Parses a YAML file's content; ``file`` is the file's name in errors.
 
     Raises:
         DefinitionError: the text is not valid YAML, or uses YAML features that definitions do not allow.

@@ -1,4 +1,4 @@
-"""Limits the depth and size of a YAML document.
+"""Limits a YAML document's depth and size.
 
 The parser's events are checked before any node is built, because libyaml's composer recurses in C: 30,000 nested levels
 overflow the stack and crash the process. For each alias or merge (``<<``), all the values that it repeats are counted,
@@ -18,7 +18,7 @@ MAX_VALUES = 50_000  # including keys; a table has up to 1,600 columns, and desc
 
 @dataclass(slots=True)
 class _Node:
-    """The nesting depth of a value, and the number of values in it, including the value itself."""
+    """A value's nesting depth, and the number of values in it, including the value itself."""
 
     anchor: str | None
     depth: int = 0

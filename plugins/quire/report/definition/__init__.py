@@ -1,14 +1,14 @@
-"""Frozen pydantic models of a report's YAML file.
+"""Frozen pydantic models for a report's YAML file.
 
-    report        ReportDefinition: the complete file, and checks that involve several of its parts
+    report        ReportDefinition: the entire file, and checks that involve several of its parts
     source        the query, its tables and its freshness
     workbook      columns, file formats, and the split into files
     summary       grouped tables and their charts
-    delivery      lifetimes of links and runs, and recipients of notifications
+    delivery      link and run lifetimes, and notification recipients
     owner         the contact for readers
     limits        the largest request that a report accepts
     parameter     the query's parameters, and the conversion of their values
-    field_types   types of single fields: names, durations, time zones, cron expressions and windows
+    field_types   types for single fields: names, durations, time zones, cron expressions and windows
     name_checks   detection of duplicate names, and suggestions for misspelled names
     strict_model  the frozen base class, which rejects unknown keys
 

@@ -1,4 +1,4 @@
-"""Lifetimes of links and runs, and recipients of notifications."""
+"""Link and run lifetimes, and notification recipients."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ Recipient = Annotated[
 
 
 class Notify(StrictModel):
-    """Recipients of notifications: e-mail addresses, and Airflow notifiers for other channels."""
+    """Notification recipients: e-mail addresses, and Airflow notifiers for other channels."""
 
     success: tuple[Recipient, ...] = ()
     failure: tuple[Recipient, ...] = ()
 
     @property
     def recipients(self) -> tuple[str | Notifier, ...]:
-        """All recipients of success notifications and failure notifications."""
+        """All recipients of success and failure notifications."""
         return (*self.success, *self.failure)
 
 
 class Delivery(StrictModel):
-    """Lifetimes of links and runs, and recipients of notifications. Without ``keep``, no published runs are deleted."""
+    """Link and run lifetimes, and notification recipients. Without ``keep``, no published runs are deleted."""
 
     link_ttl: Duration = timedelta(hours=1)
     keep: Duration | None = None

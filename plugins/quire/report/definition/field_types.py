@@ -1,4 +1,4 @@
-"""Types of single fields: names, text, durations, time zones, cron expressions and windows."""
+"""Types for single fields: names, text, durations, time zones, cron expressions and windows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 # flights_partitions is an asset.
 REPORT_NAME = r"(?!.*__)(?!.*_partitions$)[a-z][a-z0-9_]*"
 WINDOW = re.compile(r"([1-9]\d{0,3}) (day|week|month|quarter|year)s?")
-MAX_CRON_LENGTH = 500  # in characters; a cron expression that lists all values of every field is 400 characters long
+MAX_CRON_LENGTH = 500  # in characters; a cron expression that lists every value in every field is 400 characters long
 MAX_FAN_OUT = timedelta(minutes=10)  # a longer run in one task would repeat too much work after a failure
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -117,7 +117,7 @@ def _window(text: str) -> str:
 
 
 def parse_window(window: str) -> tuple[int, Grain]:
-    """Returns the number and the length of the periods in a valid window."""
+    """Returns the number of periods in a valid window, and the length of each."""
     count, _, grain = window.partition(" ")
     return int(count), Grain(grain.rstrip("s"))
 

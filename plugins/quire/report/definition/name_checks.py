@@ -10,7 +10,7 @@ MAX_SUGGESTED_LENGTH = 100  # in characters, because longer words take longer to
 
 
 def suggestion(word: object, names: Iterable[str]) -> str:
-    """Returns ``; did you mean X?`` if a word resembles one of the names, otherwise an empty string.
+    """Returns ``; did you mean X?`` if a word resembles one of the names; otherwise, an empty string.
 
     If a word is longer than ``MAX_SUGGESTED_LENGTH``, returns an empty string.
     """

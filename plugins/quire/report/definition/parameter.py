@@ -1,4 +1,4 @@
-"""Parameters of a report's query; run requests supply their values."""
+"""The parameters in a report's query; run requests supply their values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ParameterValue = str | int | float | bool | None
 MAX_NUMBER = 1e300  # both doubles and PostgreSQL's numeric can represent it
 MAX_NUMBER_LENGTH = 400  # in characters; written without an exponent, 1e300 has 301 digits
 DEFAULT_MAX_LENGTH = 1_000
-MAX_LENGTH = 50_000  # the body of a portal request is limited to 64 kB
+MAX_LENGTH = 50_000  # a portal request's body is limited to 64 kB
 MAX_ENUM_VALUES = 1_000  # the form shows all values in one list
 NULL_TYPES = {
     "integer": "integer",

@@ -1,4 +1,4 @@
-"""ReportDefinition: a report's complete YAML file, and checks that involve several of its parts."""
+"""ReportDefinition: a report's entire YAML file, and checks that involve several of its parts."""
 
 from __future__ import annotations
 
@@ -100,11 +100,11 @@ class ReportDefinition(StrictModel):
         return tuple(requested) or self.workbook.formats
 
     def column_title(self, name: str) -> str:
-        """Returns the header of a query column, whether or not ``columns`` lists the column."""
+        """Returns a query column's header, whether or not ``columns`` lists the column."""
         return next((column.title for column in self.columns if column.name == name), default_title(name))
 
     def group_title(self, key: GroupKey) -> str:
-        """Returns the header of a group key; if ``every`` truncates the key, the header is the period's name."""
+        """Returns a group key's header; if ``every`` truncates the key, the header is the period's name."""
         return default_title(key.every) if key.every else self.column_title(key.column)
 
     @field_validator("parameters")
@@ -124,7 +124,7 @@ class ReportDefinition(StrictModel):
         for name, parameter in self.parameters.items():
             if parameter.required and (self.schedule or self.store_schedule):
                 raise field_error(
-                    "missing: every parameter of a scheduled report needs a default", "parameters", name, "default"
+                    "missing: every parameter in a scheduled report needs a default", "parameters", name, "default"
                 )
         if self.store_schedule and self.source.freshness == "always":
             raise field_error(

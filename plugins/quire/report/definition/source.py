@@ -46,13 +46,13 @@ class Source(StrictModel):
     """The query, and the settings for its execution.
 
     Args:
-        sql: the path of the query's file, relative to include/sql.
+        sql: the path to the query's file, relative to include/sql.
         time_column: the result column that determines a row's partition.
         tables: the tables that the query reads.
-        connection: the ID of the Airflow connection.
+        connection: the Airflow connection ID.
         freshness: ``tracked``, ``always`` or a ``Probe``.
         parallel: the maximum number of concurrent extracts per run.
-        timeout: the maximum duration of an extract.
+        timeout: the maximum duration for an extract.
     """
 
     sql: Label

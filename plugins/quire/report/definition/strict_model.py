@@ -1,4 +1,4 @@
-"""The base class of all models in a definition, and the error that their validators raise."""
+"""The base class for all models in a definition, and the error that their validators raise."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ FIELD_ERROR = "quire_field_error"
 
 
 class StrictModel(BaseModel):
-    """A frozen model of a mapping in the YAML file; rejects unknown keys."""
+    """A frozen model for a mapping in the YAML file; rejects unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def field_error(reason: str, *path: str | int) -> PydanticCustomError:
-    """Returns an error about a field, which a validator of the field's model can raise.
+    """Returns an error about a field, for a validator on the field's model to raise.
 
     Args:
         reason: the message, which follows the field's path and a colon.

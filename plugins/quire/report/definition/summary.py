@@ -32,7 +32,7 @@ class GroupKey(StrictModel):
 
 
 class Measure(StrictModel):
-    """A value that is aggregated over the rows of each group.
+    """A value that is aggregated over each group's rows.
 
     Args:
         agg: the aggregation. ``count`` counts rows and does not allow ``of``; every other aggregation requires ``of``.
@@ -86,7 +86,7 @@ class Chart(StrictModel):
 
 
 class Summary(StrictModel):
-    """A grouped table. ``name`` is the name of its sheet; ``measures`` have the same order as in the file."""
+    """A grouped table. ``name`` is its sheet's name; ``measures`` keep their order from the file."""
 
     name: Label
     by: tuple[GroupKey, ...]
@@ -96,7 +96,7 @@ class Summary(StrictModel):
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """The names of the columns: the group keys, followed by the measures."""
+        """The column names: the group keys, followed by the measures."""
         return (*(key.column for key in self.by), *self.measures)
 
     @field_validator("name")
@@ -121,7 +121,7 @@ class Summary(StrictModel):
 
     @field_serializer("measures", when_used="json")
     def _keep_order(self, measures: Mapping[str, Measure]) -> list[Any]:
-        # A digest sorts mappings by key, but the order of the measures determines the order of the sheet's columns.
+        # A digest sorts mappings by key, but the order of the measures determines the sheet's column order.
         return [[name, measure.model_dump(mode="json")] for name, measure in measures.items()]
 
     @model_validator(mode="after")
