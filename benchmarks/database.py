@@ -20,7 +20,7 @@ class Servers:
     """Running servers.
 
     Args:
-        url: the URL of the database ``lineitem_<scale>``.
+        url: the URL of the ``lineitem_<scale>`` database.
         store: the S3 server's Airflow connection.
     """
 

@@ -16,7 +16,7 @@ def query_of(first: date, stop: date) -> str:
 
 
 def days_of(sql: str) -> tuple[date, date]:
-    """Returns the date range of a query created by ``query_of``."""
+    """Returns the date range in a query that ``query_of`` built."""
     first, stop = (date.fromisoformat(text) for text in re.findall(r"'([\d-]{10})'", sql))
     return first, stop
 

@@ -1,6 +1,6 @@
-"""Measures the export of a million rows from PostgreSQL to one workbook.
+"""Measures exporting a million rows from PostgreSQL to one workbook.
 
-Quire writes to S3, and its peers write to a file.
+Quire writes to S3; its peers write to a file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OURS_RUNS = 3
 
 
 def measure_end_to_end(*, quick: bool) -> None:
-    """Measures the export of a million rows to one workbook, or a tenth as many if ``quick``."""
+    """Measures exporting a million rows to one workbook, or a tenth as many if ``quick``."""
     out = FOLDER / "end_to_end.xlsx"
     sql = query_of(*MILLION)
     with lineitem_servers(0.1 if quick else 1) as servers:

@@ -1,4 +1,4 @@
-"""Measures the time and memory of a command's process tree from another process."""
+"""Measures the time and memory that a command's process tree uses, from another process."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Measurement:
 
     Args:
         seconds: wall time.
-        peak_bytes: peak resident memory of the process tree.
-        own_seconds: the time in the command's last line (``seconds 1.23``), if the command measures its own work.
+        peak_bytes: the process tree's peak resident memory.
+        own_seconds: the time that the command prints on its last line (``seconds 1.23``), if it measures its own work.
     """
 
     seconds: float

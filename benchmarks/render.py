@@ -14,10 +14,11 @@ RUNS = 3
 QUICK = 20_000  # rows
 NOTES = (
     "`seconds` is the time that each contender reports for reading Parquet and writing XLSX, without the time to "
-    "import modules. `process` (the time of the complete process) and memory are measured from outside the process.",
+    "import modules. `process` (the time that the entire process takes) and memory are measured from outside the "
+    "process.",
     "XlsxWriter, Polars and rustpy-xlsxwriter write typed and formatted dates and times, as Quire does. XlsxWriter "
     "and Polars also write decimals; rustpy-xlsxwriter writes them as floats. Polars and rustpy-xlsxwriter hold the "
-    "complete table in memory.",
+    "entire table in memory.",
     "DuckDB supports no formats: numbers are unformatted, and dates use its default format (dd/mm/yy). Unlike Quire, "
     "it writes no column widths, no filter and no frozen header.",
     "ISA-L alone is the lower bound: it compresses the same XML at the same level, but does not create, check or "

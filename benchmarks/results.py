@@ -30,7 +30,7 @@ class Result:
         runs: number of runs.
         seconds: wall time of the work if the contender reports it, otherwise wall time of the process.
         process_seconds: wall time of the process, including Python's start and imports.
-        peak_bytes: peak resident memory of the process tree.
+        peak_bytes: the process tree's peak resident memory.
         out_bytes: bytes written.
     """
 

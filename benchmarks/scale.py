@@ -19,7 +19,7 @@ STAGES = ("extract", "aggregate", "render", "publish")
 
 
 def measure_scale(*, quick: bool) -> None:
-    """Measures complete runs with yearly partitions, workbooks and a summary; each run reports its stages."""
+    """Measures full runs with yearly partitions, workbooks and a summary; each run reports its stages."""
     small, large = (0.1, 0.2) if quick else (1, 10)
     results: list[Result] = []
     for scale, days in ((small, MILLION), (small, (FIRST, STOP)), (large, (FIRST, STOP))):

@@ -21,7 +21,7 @@ from benchmarks.results import Result, write_results
 
 RUNS = 5
 DAYS = ["--start", FIRST.isoformat(), "--end", (STOP - timedelta(days=1)).isoformat()]
-# The query of the TPC-H specification, 2.4.1, for all seven years.
+# The query from section 2.4.1 of the TPC-H specification, for all seven years.
 GROUP_BY = """
 SELECT l_returnflag, l_linestatus, sum(l_quantity), sum(l_extendedprice), sum(l_extendedprice * (1 - l_discount)),
        sum(l_extendedprice * (1 - l_discount) * (1 + l_tax)), avg(l_quantity), avg(l_extendedprice), avg(l_discount),
@@ -30,7 +30,7 @@ FROM lineitem GROUP BY 1, 2 ORDER BY 1, 2
 """
 NOTES = (
     "`seconds` is the time that `quire run --json` reports (`seconds.total`), which excludes Python's startup. For "
-    "GROUP BY, it is the time of the query.",
+    "GROUP BY, it is how long the query takes.",
     "`quire, from the rows` is `quire run --force`, which extracts and summarizes all rows. Its aggregate stage is "
     "also listed.",
     "Before each run over cached partitions, the benchmark deletes the published run, so that Quire creates it again.",

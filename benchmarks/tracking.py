@@ -29,7 +29,7 @@ INSERT INTO sales (at, amount, note)
 SELECT timestamptz '2026-01-01' + n * interval '1 second', n / 100.0, md5(n::text) FROM generate_series(1, 100000) n;
 ANALYZE sales
 """
-# All clients write rows of the same day.
+# All clients write rows for the same day.
 INSERT = (
     "INSERT INTO sales (at, amount, note) VALUES (timestamptz '2026-02-01' + random() * interval '1 day', 1.5, 'x');\n"
 )

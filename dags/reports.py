@@ -1,4 +1,4 @@
-"""Defines the DAGs of every report in include/reports."""
+"""Defines the DAGs for every report in include/reports."""
 
 from quire.airflow_dag import build_report_dags
 

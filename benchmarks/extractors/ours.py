@@ -1,7 +1,7 @@
 """Runs Quire's extract stage, from PostgreSQL to Parquet in S3: ``ours.py SQL TASKS``.
 
-Reads the environment variables of ``quire``. Takes only the date range from SQL, because the report defines the query.
-TASKS is the number of partitions extracted in parallel.
+Reads the same environment variables as ``quire``. Takes only the date range from SQL, because the report defines the
+query. TASKS is how many partitions to extract in parallel.
 """
 
 from __future__ import annotations

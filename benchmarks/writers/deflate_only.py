@@ -1,4 +1,4 @@
-"""Compresses the XML of Quire's workbook to measure the lower bound: ``deflate_only.py TABLE.parquet OUT.xlsx ROWS``.
+"""Compresses the XML in Quire's workbook to measure the lower bound: ``deflate_only.py TABLE.parquet OUT.xlsx ROWS``.
 
 Prints the time that ISA-L takes to compress the XML, excluding the time to read the workbook.
 """

@@ -13,7 +13,7 @@ LARGE_BYTES = 128 * 1024
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD in malloc.h
 
 # When Polars is loaded, its allocator reads this variable, which makes the allocator return freed pages quickly. A run
-# over TPC-H lineitem (scale factor 1) then uses 40 MB less memory and the same CPU time.
+# on TPC-H lineitem (scale factor 1) then uses 40 MB less memory and the same CPU time.
 POLARS_VARIABLES = {
     "_RJEM_MALLOC_CONF": "dirty_decay_ms:100,muzzy_decay_ms:0",
     # The number of row groups that Polars prefetches. With the default, large files take hundreds of MB. The first
@@ -23,7 +23,7 @@ POLARS_VARIABLES = {
 }
 # With jemalloc, Arrow retains less freed memory than with its default allocator (50 MB less while extracting rows, 25
 # MB less while writing them) but takes 3% longer. By default, jemalloc retains freed pages for a second, which raises
-# the peak of the next stage by 50 to 80 MB and saves no time.
+# the next stage's peak by 50 to 80 MB and saves no time.
 ARROW_VARIABLES = {
     "ARROW_DEFAULT_MEMORY_POOL": "jemalloc",
     "JE_ARROW_MALLOC_CONF": "dirty_decay_ms:200,muzzy_decay_ms:0",
@@ -32,7 +32,7 @@ JEMALLOC_PAGE_BYTES = 4096  # the only page size that Arrow's jemalloc supports
 
 
 def configure_process() -> None:
-    """Configures the allocators of Polars and Arrow.
+    """Configures the Polars and Arrow allocators.
 
     Call this function before Polars or Arrow is loaded, and only in Quire's own processes.
 
@@ -44,10 +44,10 @@ def configure_process() -> None:
 
 
 def map_large_blocks() -> None:
-    """Makes glibc allocate every large block with its own mmap, in all threads of this process.
+    """Makes glibc allocate every large block with its own mmap, in all of this process's threads.
 
     By default, glibc raises the mmap threshold to the size of the largest freed block (mallopt(3)). Batches and upload
-    parts are then allocated in per-thread heaps, which never shrink and waste 100 MB in a run over TPC-H lineitem with
+    parts are then allocated in per-thread heaps, which never shrink and waste 100 MB in a run on TPC-H lineitem with
     two concurrent extracts. Other allocators lack this option, so the function does not affect them.
     """
     with suppress(OSError, AttributeError, TypeError):
@@ -55,7 +55,7 @@ def map_large_blocks() -> None:
 
 
 def release_free_memory() -> None:
-    """Returns the unused memory of Arrow and glibc to the kernel."""
+    """Returns unused memory from Arrow and glibc to the kernel."""
     if arrow := sys.modules.get("pyarrow"):
         arrow.default_memory_pool().release_unused()
     with suppress(OSError, AttributeError, TypeError):

@@ -44,7 +44,7 @@ class Grain(StrEnum):
                 return day.replace(month=1, day=1)
 
     def shift(self, day: date, count: int) -> date:
-        """Returns the first day of the period that begins ``count`` periods after the period that contains ``day``.
+        """Returns the first day of the period that begins ``count`` periods after the one that contains ``day``.
 
         Raises:
             RangeError: the result is outside the years 1 to 9999.
@@ -88,7 +88,7 @@ MAX_DAYS = {Grain.DAY: 1, Grain.WEEK: 7, Grain.MONTH: 31, Grain.QUARTER: 92, Gra
 
 @cache
 def zone_names() -> frozenset[str]:
-    """Returns the names of all IANA time zones, which Python searches in hundreds of files."""
+    """Returns all IANA time zone names, cached because Python reads hundreds of files to find them."""
     return frozenset(available_timezones())
 
 
@@ -128,7 +128,7 @@ class DatePartition:
     """The days from ``start`` up to, but excluding, ``stop`` in ``timezone``.
 
     ``key`` is the name of a complete period (``2013-01``), or the first and last day of a period that the date range
-    clips (``2013-01-10_2013-01-20``). A clipped period therefore never has the key of the complete period.
+    clips (``2013-01-10_2013-01-20``). A clipped period therefore never has the complete period's key.
     """
 
     key: str
@@ -153,7 +153,7 @@ class DatePartition:
 
     @property
     def last_day(self) -> date:
-        """The last day of the partition."""
+        """The partition's last day."""
         return self.stop - timedelta(days=1)
 
 
@@ -197,7 +197,7 @@ class DateRange:
             raise RangeError(f"The date range has {count:,} {grain}s; a run allows at most {MAX_PARTITIONS:,}")
 
     def as_partition(self) -> DatePartition:
-        """Returns the complete range as one partition."""
+        """Returns the entire range as one partition."""
         return DatePartition(key="all", start=self.start, stop=self.end + timedelta(days=1), timezone=self.timezone)
 
     def partitions(self, grain: Grain) -> tuple[DatePartition, ...]:
@@ -239,7 +239,7 @@ def start_of_day(day: date, timezone: str) -> datetime:
 
 
 def complete_window(count: int, grain: Grain, *, before: datetime, timezone: str) -> DateRange:
-    """Returns the last ``count`` complete periods in ``timezone`` that have ended by the time ``before``.
+    """Returns the last ``count`` complete periods in ``timezone`` that have ended by ``before``.
 
     Args:
         count: the number of periods, at least 1.

@@ -183,7 +183,7 @@ def test_retried_plan_announces_the_partitions_of_its_first_attempt(tmp_path: Pa
 def test_plan_that_fans_out_fails_if_airflow_has_skipped_the_other_stages(tmp_path: Path, start: Start) -> None:
     calls = start(events_report(tmp_path, source=PROBED), {**CONF, "fan_out": True})
     calls.try_number, calls.earlier_states = 2, {"layout": "skipped"}
-    with pytest.raises(IntegrityError, match="Airflow has already skipped the other stages of this run"):
+    with pytest.raises(IntegrityError, match="Airflow has already skipped this run's other stages"):
         calls.plan()
 
 

@@ -233,7 +233,7 @@ def test_record_opens_only_for_its_own_run_report_and_version(tmp_path: Path, bu
     sealed = sealer.seal("plan", ["ä\u0000", 1e20, 0.1])
     assert Sealer(definition, "events:r1", store=bucket).open("plan", list[Any], sealed) == ["ä\u0000", 1e20, 0.1]
     for other in (Sealer(definition, "events:r2", store=bucket), Sealer(definition, "other:r1", store=bucket)):
-        with pytest.raises(IntegrityError, match=r"an XCom of this run \(plan\) is not what its task wrote"):
+        with pytest.raises(IntegrityError, match=r"an XCom in this run \(plan\) is not what its task wrote"):
             other.open("plan", list[Any], sealed)
     changed = definition.model_copy(update={"title": "Changed"})
     with pytest.raises(DefinitionError, match="changed during the run"):

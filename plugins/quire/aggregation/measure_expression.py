@@ -1,4 +1,4 @@
-"""Parses measure expressions, which are Polars SQL over the columns of a row.
+"""Parses measure expressions, which are Polars SQL over a row's columns.
 
 Inside expressions, Polars SQL also allows queries and functions such as ``read_csv`` that open files and URLs. Polars
 opens the files and URLs while it parses an expression, so this module checks each expression first.
@@ -65,7 +65,7 @@ def parse_expression(expression: str) -> pl.Expr:
     """Parses a measure's expression.
 
     Raises:
-        DefinitionError: the text is not a valid expression over the columns of a row.
+        DefinitionError: the text is not a valid expression over a row's columns.
     """
     ensure_expression(expression)  # must come first, because Polars would run a query while parsing it
     import polars as pl
@@ -129,7 +129,7 @@ def _violations(expression: str) -> Iterator[str]:
 
 
 def _call_violations(name: str) -> Iterator[str]:
-    """Yields the violations of a lexeme that directly precedes a parenthesis."""
+    """Yields violations for a lexeme that directly precedes a parenthesis."""
     if name[:1] == '"':
         yield f"{name} before a parenthesis: write a function's name without quotes"
     is_name = name[:1].isalpha() or name[:1] == "_"
@@ -152,7 +152,7 @@ def _word_violations(text: str, following: str, *, before: str, functions: list[
     is_query = word in QUERY_WORDS or (word in QUERY_STARTS and before == "(")
     if is_query or (word == "FROM" and not _is_from_of_function(before, functions)):
         yield (
-            f"{word}: an expression can use only the columns of a row. Read other data in source.sql; "
+            f"{word}: an expression can use only a row's columns. Read other data in source.sql; "
             "put a column with this name in double quotes"
         )
 

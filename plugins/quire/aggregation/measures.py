@@ -1,7 +1,7 @@
 """Builds Polars queries that compute summaries in two steps, with the same results as PostgreSQL.
 
-The first step computes the components of each measure, such as the sum and count of a mean, over all rows or over the
-rows of one partition. The second step merges the components of all partitions and computes the measures from them.
+The first step computes the components of each measure, such as the sum and count of a mean, over all rows or over one
+partition's rows. The second step merges the components from all partitions and computes the measures from them.
 
 Where Polars and SQL differ, the results follow SQL: a sum or mean of no values is NULL, NULL is not a distinct value,
 and sums of integers do not overflow. Sums of integers and decimals are exact.
@@ -26,14 +26,14 @@ WIDEST_INTEGER = pl.Decimal(38, 0)  # can hold the sum of 10^19 bigints; Arrow h
 
 
 def summarize(rows: pl.LazyFrame, summary: Summary, columns: Sequence[SourceColumn], *, timezone: str) -> pl.LazyFrame:
-    """Computes the rows of a summary from the query's rows. ``partial_groups`` describes the arguments."""
+    """Computes a summary's rows from the query's rows. ``partial_groups`` describes the arguments."""
     return finish_groups(partial_groups(rows, summary, columns, timezone=timezone), summary)
 
 
 def partial_groups(
     rows: pl.LazyFrame, summary: Summary, columns: Sequence[SourceColumn], *, timezone: str
 ) -> pl.LazyFrame:
-    """Returns the keys of each group and the components of its measures.
+    """Returns each group's keys and the components of its measures.
 
     Args:
         rows: the query's rows, as stored.
@@ -96,7 +96,7 @@ def merge_groups(parts: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:
 
 
 def finish_groups(groups: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:
-    """Returns the sorted rows of a summary, with its keys in the first columns and its measures in the others."""
+    """Returns a summary's sorted rows, with the keys in the first columns and the measures in the rest."""
     keys = [key.column for key in summary.by]
     measures = [
         _measure(measure, _input_name(position)).alias(name)

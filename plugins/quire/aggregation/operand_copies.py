@@ -1,7 +1,7 @@
 """Limits how many operands Polars copies, because a few nested BETWEENs or CASEs can exhaust the process's memory.
 
 Polars expands ``x BETWEEN a AND b`` to ``x >= a AND x <= b``, and each WHEN of ``CASE x WHEN …`` compares a copy of
-``x``. The number of copies multiplies with each level of nesting.
+``x``. Each level of nesting multiplies the number of copies.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 MAX_PARENTHESES = 10  # nested
 MAX_COPYING = 10
 MAX_NESTED_COPYING = 3
-MAX_NESTED_WHENS = 5  # if the operand of the CASE also makes copies: three CASEs with 44 WHENs each used more than 3 GB
+MAX_NESTED_WHENS = 5  # if the CASE's operand also makes copies: three CASEs with 44 WHENs each used more than 3 GB
 COPYING_FUNCTIONS = frozenset("NULLIF LEFT RIGHT SPLIT_PART SUBSTR SUBSTRING DATE_PART EXTRACT".split())
 COPYING = COPYING_FUNCTIONS | {"BETWEEN", "CASE"}
 LISTED = "BETWEEN, CASE, " + ", ".join(sorted(COPYING_FUNCTIONS))
@@ -21,14 +21,14 @@ ENDS_OF_OPERAND = frozenset({"AND", "OR", "XOR", ",", "WHEN", "THEN", "ELSE"})
 
 @dataclass(slots=True)
 class _Group:
-    """The state of an open parenthesis or CASE. Its levels count nested words that copy their operands."""
+    """State for an open parenthesis or CASE. Its levels count nested words that copy their operands."""
 
     opened_by: str = ""
-    level: int = 0  # level of the current operand
+    level: int = 0  # the current operand's level
     max_level: int = 0
     bounds: int = 0  # number of BETWEENs whose AND has not been read yet
     whens: int = 0
-    operand_level: int = 0  # level of a CASE's own operand
+    operand_level: int = 0  # the level of a CASE's own operand
 
     def end_operand(self) -> None:
         self.max_level = max(self.max_level, self.level)
@@ -36,7 +36,7 @@ class _Group:
 
 
 def find_excessive_copying(words: Iterable[str]) -> str | None:
-    """Returns the reason why an expression could use too much memory, or None.
+    """Returns why an expression could use too much memory, or None.
 
     Args:
         words: the expression's words and other characters, in upper case.

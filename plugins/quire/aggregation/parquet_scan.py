@@ -18,13 +18,13 @@ from quire.record_types.stage_records import SourceColumn, StagedPartition
 
 
 def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartition], store: Store) -> pl.LazyFrame:
-    """Returns the rows of partitions as a LazyFrame.
+    """Returns the partitions' rows as a LazyFrame.
 
     Polars itself neither verifies checksums nor retries truncated reads. PyArrow therefore decodes the row groups from
     verified ranges and passes them to Polars. A background thread reads the next row group in advance.
 
     Args:
-        columns: the columns of the query.
+        columns: the query's columns.
         staged: the partitions.
         store: the store that holds their rows.
     """

@@ -17,13 +17,13 @@ MIN_MERGED_ROWS = 131_072  # merging fewer rows would cost more than it saves
 
 
 class PartialSummaryBuilder:
-    """Groups the rows of one partition while they are being stored, one row group at a time.
+    """Groups one partition's rows while they are being stored, one row group at a time.
 
-    Keeps the groups of each summary in memory, but not the rows.
+    Keeps each summary's groups in memory, but not the rows.
 
     Args:
         summaries: mergeable summaries.
-        columns: the columns of the report's query.
+        columns: the report query's columns.
         timezone: the IANA name of the time zone in which ``every`` computes dates.
         partition: the partition's key, for the error message.
     """
@@ -74,7 +74,7 @@ class PartialSummaryBuilder:
 
 
 class _Groups:
-    """The groups of one summary. Merges new groups once they outnumber the groups that are already merged."""
+    """One summary's groups. Merges new groups once they outnumber the groups that are already merged."""
 
     def __init__(self, summary: Summary, columns: tuple[SourceColumn, ...]) -> None:
         self.summary, self.columns = summary, columns

@@ -1,6 +1,6 @@
-"""Stores partial summaries next to the rows of their partition. A partial summary is a summary of one partition.
+"""Stores partial summaries next to their partition's rows. A partial summary summarizes one partition.
 
-Their key contains the key of the rows' object and a digest of the measures, so they stay valid as long as the rows do.
+Their key contains the row object's key and a digest of the measures, so they stay valid as long as the rows do.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def needs_rows(definition: ReportDefinition) -> bool:
 def ensure_partials(
     definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> list[PartialSummaries]:
-    """Returns the partial summaries of each partition with rows, and computes missing ones from the stored rows.
+    """Returns the partial summaries for each partition with rows, and computes missing ones from the stored rows.
 
     Args:
         definition: the report.
@@ -69,9 +69,9 @@ def ensure_partials(
 def store_partials(
     definition: ReportDefinition, partition: StagedPartition, frames: Sequence[pl.DataFrame], *, store: Store
 ) -> PartialSummaries:
-    """Stores the partial summaries of a partition, one frame for each mergeable summary, and their commit record.
+    """Stores a partition's partial summaries, one frame for each mergeable summary, and their commit record.
 
-    If two processes write the partial summaries of the same partition, the first one to commit wins. The other deletes
+    If two processes write partial summaries for the same partition, the first one to commit wins. The other deletes
     its own objects and adopts the winner's.
 
     Raises:
@@ -104,7 +104,7 @@ def _compute(
 
 
 def _find(store: Store, key: str) -> PartialSummaries | None:
-    """Returns the stored partial summaries. Deletes their record if it is damaged or was copied from other rows."""
+    """Returns the stored partial summaries. Deletes their record if it is damaged or was copied from different rows."""
 
     def ensure(partial: PartialSummaries) -> None:
         folder = folder_of(key)
@@ -127,7 +127,7 @@ def _discard(store: Store, key: str, partial: PartialSummaries, error: DamagedOb
 def read_partials(
     definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> list[tuple[pl.DataFrame, ...]]:
-    """Reads the partial summaries of each partition with rows, and computes missing or damaged ones from the rows.
+    """Reads the partial summaries for each partition with rows, and computes missing or damaged ones from the rows.
 
     Raises:
         DamagedObjectError: the rows are also damaged, or the store damages new partial summaries.
@@ -172,7 +172,7 @@ def _record_key(definition: ReportDefinition, partition: StagedPartition) -> str
         (summary.name, [key.model_dump(mode="json") for key in summary.by], _measures(summary))
         for summary in mergeable_summaries(definition)
     ]
-    # The key includes the key of the rows' object, so that rows that are extracted again get new partial summaries.
+    # The key includes the row object's key, so that rows that are extracted again get new partial summaries.
     return f"{folder_of(partition.object_key)}/{digest(MEASURER, partition.object_key, measures)}.json"
 
 

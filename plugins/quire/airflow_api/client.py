@@ -40,14 +40,14 @@ class AirflowApi:
 
     Args:
         transport: sends the requests.
-        max_pages: the maximum number of pages to read if a method returns a complete collection.
+        max_pages: the maximum number of pages to read for a method that returns an entire collection.
     """
 
     transport: Transport
     max_pages: int = MAX_PAGES
 
     async def health(self) -> dict[str, Any]:
-        """Returns the health of each component."""
+        """Returns each component's health."""
         health: dict[str, Any] = await self._call("GET", "/monitor/health")
         return health
 
@@ -65,12 +65,12 @@ class AirflowApi:
         return dag
 
     async def runs(self, dag_id: str, *, limit: int, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """Returns a page of a DAG's runs, newest first, and the total number of its runs."""
+        """Returns a page of a DAG's runs, newest first, and how many runs the DAG has."""
         page = await self._call("GET", _runs_path(dag_id), limit=limit, offset=offset, order_by=NEWEST_FIRST)
         return list(page["dag_runs"]), int(page["total_entries"])
 
     async def runs_between(self, dag_id: str, first: int, stop: int) -> tuple[list[dict[str, Any]], int]:
-        """Returns a DAG's runs ``first`` to ``stop - 1``, counted from the newest, and the total number of its runs."""
+        """Returns a DAG's runs ``first`` to ``stop - 1``, counted from the newest, and how many runs the DAG has."""
         runs: list[dict[str, Any]] = []
         while True:
             offset = first + len(runs)
@@ -80,8 +80,8 @@ class AirflowApi:
                 return runs, total
 
     async def runs_named(self, dag_id: str, prefix: str) -> list[dict[str, Any]]:
-        """Returns the newest runs of a DAG whose IDs begin with ``prefix``."""
-        # Airflow strips trailing punctuation from a prefix, so the response can contain other runs.
+        """Returns a DAG's newest runs whose IDs begin with ``prefix``."""
+        # Airflow strips trailing punctuation from a prefix, so the response can contain runs that do not match.
         page = await self._call(
             "GET", _runs_path(dag_id), run_id_prefix_pattern=prefix, limit=PAGE_SIZE, order_by=NEWEST_FIRST
         )
@@ -130,7 +130,7 @@ class AirflowApi:
                     raise
 
     async def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Returns every task instance of a run."""
+        """Returns every task instance in a run."""
         tasks = await self._all(f"{_run_path(dag_id, run_id)}/taskInstances", "task_instances")
         return [task for task in tasks if task["dag_run_id"] == run_id]
 
@@ -140,11 +140,11 @@ class AirflowApi:
         """Returns the task instances in a state and whether the list is complete.
 
         Args:
-            dag_id: the DAG of the runs.
-            state: the state of the task instances.
+            dag_id: the runs' DAG.
+            state: the task instances' state.
             task_id: limits the list to this task. None includes every task.
-            first: the ``run_after`` of the earliest run.
-            last: the ``run_after`` of the latest run.
+            first: the earliest run's ``run_after``.
+            last: the latest run's ``run_after``.
             pages: the maximum number of pages to read.
         """
         path, tasks = f"{_runs_path(dag_id)}/~/taskInstances", list[dict[str, Any]]()
@@ -159,7 +159,7 @@ class AirflowApi:
         return tasks, False
 
     async def task_state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
-        """Returns the state of a task, or None if it has none yet."""
+        """Returns a task's state, or None if it has none yet."""
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}"
         try:
             task = await self._call("GET", path)
@@ -168,7 +168,7 @@ class AirflowApi:
         return str(task["state"]) if task["state"] else None
 
     async def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, *, map_index: int = -1) -> Any:
-        """Returns the value of an XCom, or None if the task has not pushed it."""
+        """Returns an XCom's value, or None if the task has not pushed it."""
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         try:
             return (await self._call("GET", path, map_index=map_index, stringify=False))["value"]
@@ -198,7 +198,7 @@ class AirflowApi:
 
 
 def is_run_id(run_id: str) -> bool:
-    """Returns whether an ID identifies a single run in a path of Airflow's API."""
+    """Returns whether an ID identifies a single run in an Airflow API path."""
     return run_id not in RESERVED_RUN_IDS and run_id.isprintable()
 
 

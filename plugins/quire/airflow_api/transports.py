@@ -48,7 +48,7 @@ class InProcessTransport:
 
 @lru_cache(maxsize=1)
 def _concurrent_calls(loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
-    """Returns the semaphore of the process's event loop; a semaphore cannot be used in two loops."""
+    """Returns the semaphore for the process's event loop; a semaphore cannot be used in two loops."""
     return asyncio.Semaphore(MAX_CONCURRENT_CALLS)
 
 
@@ -89,7 +89,7 @@ def sign_in(url: str, *, user: str, password: str, seconds: float = 30) -> httpx
         url: Airflow's base URL.
         user: the user name.
         password: the user's password.
-        seconds: the timeout of each request.
+        seconds: the timeout for each request.
 
     Raises:
         httpx.HTTPError: Airflow cannot be reached or rejects the password.

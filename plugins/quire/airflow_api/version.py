@@ -10,7 +10,7 @@ MIN_AIRFLOW = (3, 3)
 
 
 def unsupported_airflow(version: str) -> str | None:
-    """Returns the reason why Quire does not support a version of Airflow, or None if Quire supports it."""
+    """Returns why Quire does not support an Airflow version, or None if Quire supports it."""
     numbers = re.match(r"(\d{1,9})\.(\d{1,9})", version)
     if numbers and (int(numbers[1]), int(numbers[2])) >= MIN_AIRFLOW:
         return None
@@ -19,7 +19,7 @@ def unsupported_airflow(version: str) -> str | None:
 
 
 def ensure_supported_airflow(version: str) -> None:
-    """Checks that Quire supports a version of Airflow.
+    """Checks that Quire supports an Airflow version.
 
     Raises:
         SettingsError: the version is too old.

@@ -1,4 +1,4 @@
-"""Runs the stages as Airflow tasks, in one DAG for each report.
+"""Runs the stages as Airflow tasks, in one DAG per report.
 
 dag              builds the DAGs
 tasks            defines a task for each stage
@@ -6,13 +6,13 @@ fan_out          chooses the number of tasks for a run
 housekeeping     defines the housekeeping tasks
 placement        chooses queues, pools and pod templates
 assets           defines assets and adds their events
-task_decorator   configures the process of a task before the task runs
+task_decorator   configures a task's process before the task runs
 xcom             passes records between tasks
 sealing          authenticates records, because users can write XComs
-progress         shows the progress of a small run in the portal
-skipped_stages   skips the tasks of stages that plan has run
+progress         shows a small run's progress in the portal
+skipped_stages   skips the tasks for stages that plan has run
 repair           repeats a run if one of its objects is damaged
-lease_release    defines the last task of a DAG that only stores partitions
+lease_release    defines the last task in a DAG that only stores partitions
 notifications    sends notifications after a run
 notifiers, mail  builds the notifiers that a definition names
 params           builds the trigger form

@@ -1,4 +1,4 @@
-"""Assets of a report, which other DAGs can depend on, and their events."""
+"""Defines a report's assets, which other DAGs can depend on, and adds their events."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def partitions_asset(definition: ReportDefinition) -> Asset:
 
 
 def partition_outlets(definition: ReportDefinition) -> list[Asset]:
-    """Returns the outlets of a task that extracts partitions; none if other runs cannot reuse them."""
+    """Returns the outlets for a task that extracts partitions; none if other runs cannot reuse the partitions."""
     return [partitions_asset(definition)] if detects_changes(definition) else []
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def connection_address(connection_id: str) -> str:
-    """Returns the libpq URL of a PostgreSQL connection.
+    """Returns the libpq URL for a PostgreSQL connection.
 
     Raises:
         SettingsError: the connection does not exist or is not a PostgreSQL connection.
@@ -40,7 +40,7 @@ def connection_address(connection_id: str) -> str:
     host = connection.host or ""
     if set(host) & set("@?#") or ("/" in host and not host.startswith("/")):  # connection errors show the host
         raise SettingsError(
-            f"the host of the connection {connection.conn_id} is not a host name: "
+            f"the host in connection {connection.conn_id} is not a host name: "
             "enter the user, password and database in separate fields"
         )
     hook = PostgresHook(connection=connection)
@@ -77,7 +77,7 @@ def open_session(definition: ReportDefinition) -> SourceSession:
 
 
 def owner_address(definition: ReportDefinition) -> str:
-    """Returns the libpq URL of ``quire_owner`` or, if that connection does not exist, of the source's connection.
+    """Returns the libpq URL for ``quire_owner`` or, if that connection does not exist, for the source's connection.
 
     Raises:
         SettingsError: neither connection exists, or the connection is not a PostgreSQL connection.

@@ -35,7 +35,7 @@ from quire.settings import include_folder
 
 logger = logging.getLogger(__name__)
 
-MAX_FILE_NAME_LENGTH = 200  # characters of the file name in a broken DAG's ID; Airflow allows IDs of 250 characters
+MAX_FILE_NAME_LENGTH = 200  # characters from the file name in a broken DAG's ID; Airflow allows IDs of 250 characters
 EARLIEST_BACKFILL = datetime(1970, 1, 1, tzinfo=UTC)
 TASK_DEFAULTS: dict[str, Any] = {
     "on_failure_callback": [push_failure, release_lease_of],
@@ -62,7 +62,7 @@ DAG_DEFAULTS: dict[str, Any] = {
 
 
 def build_report_dags(catalog: Catalog | None = None) -> dict[str, DAG]:
-    """Returns the DAGs of all reports by ID, including the DAGs that store partitions ahead of time.
+    """Returns every report's DAGs by ID, including those that store partitions ahead of time.
 
     If a report's DAG cannot be built, the report gets a broken DAG that shows the error. Other reports are not
     affected.
@@ -86,7 +86,7 @@ def _load_needed_reports() -> Catalog:
         catalog = load_catalog(include_folder(), only=dag_id.removesuffix(STORE_SUFFIX))
         if catalog.definitions or catalog.errors:
             return catalog
-    return load_catalog(include_folder())  # a broken DAG's ID can differ from the name of its file
+    return load_catalog(include_folder())  # a broken DAG's ID can differ from its file name
 
 
 def _dags_of(definition: ReportDefinition) -> list[DAG]:
@@ -161,7 +161,7 @@ def _dag(definition: ReportDefinition, dag_id: str, title: str, schedule: str | 
 
 
 def build_broken_dag(name: str, error: DefinitionError) -> DAG:
-    """Returns a DAG with a single task, which fails with the error that the report's files contain."""
+    """Returns a DAG whose only task fails with the error that the report's files contain."""
     with DAG(
         dag_id=_broken_dag_id(name),
         description=str(error),

@@ -1,7 +1,7 @@
 """Chooses the number of tasks for a run.
 
-Airflow takes about a second to start a task after those it depends on. The plan task of a small run therefore runs all
-stages, and the tasks of a larger run get several seconds of work each.
+Airflow takes about a second to start a task after those it depends on. In a small run, the plan task therefore runs all
+stages. In a larger run, each task gets several seconds of work.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from quire.stages.plan import estimate_uncached, plan_partitions
 
 logger = logging.getLogger(__name__)
 
-MAX_THREADS = 2  # that extract partitions at once in plan; each needs about 85 MB
+MAX_THREADS = 2  # with which plan extracts partitions; each thread needs about 85 MB
 MAX_OVERRUN = 4  # a run that takes this many times as long as the limit fans out after all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOutcome:
-    """The result of the plan task.
+    """The plan task's result.
 
     Args:
-        planned: the planned run. Its cached partitions include those that the task extracted.
+        planned: the planned run. Its cached partitions include the ones that the task extracted.
         published: the published run, or None if the run fans out.
-        usage: the resource usage of each stage.
+        usage: each stage's resource usage.
     """
 
     planned: PlannedRun
@@ -54,15 +54,15 @@ class PlanOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanTask:
-    """The plan task of one run.
+    """The plan task for one run.
 
     Args:
         definition: the report.
         request: the validated request.
         session: the source.
-        store: the store of all objects.
+        store: the store for all objects.
         lapsed: see ``publish_run``.
-        limit: the maximum estimated seconds of a small run; None if the run must fan out.
+        limit: the maximum estimated seconds for a small run; None if the run must fan out.
         progress: called when a stage starts or advances.
     """
 
@@ -75,7 +75,7 @@ class PlanTask:
     progress: StageProgress = ignore_progress
 
     def execute(self) -> PlanOutcome:
-        """Plans the run, and runs its other stages if it is small.
+        """Plans the run and, if it is small, runs its other stages.
 
         If the run turns out to be larger than estimated, it fans out and keeps the partitions already extracted.
 
@@ -116,7 +116,7 @@ class PlanTask:
         return PlanOutcome(planned=planned, published=published, usage=tuple(meters.usages))
 
     def _estimate(self, planned: PlannedRun) -> QueryEstimate | None:
-        """Returns the planner's estimate; None if it would have no effect, or PostgreSQL cannot make it."""
+        """Returns the planner's estimate, or None if it would have no effect or PostgreSQL cannot make one."""
         if fan_out_limit(self.definition, self.request) == "always":
             return None
         try:
@@ -147,10 +147,10 @@ class PlanTask:
 
 
 def small_run_limit(definition: ReportDefinition, request: RunRequest) -> float | None:
-    """Returns the maximum estimated seconds of a small run, or None if the run must fan out.
+    """Returns the maximum estimated seconds for a small run, or None if the run must fan out.
 
-    A run fans out if the request or the definition says so, or if the queue or the pool of a stage differs from plan's:
-    queues separate the work of a stage, and pools limit it.
+    A run fans out if the request or the definition says so, or if any stage's queue or pool differs from plan's: queues
+    isolate a stage's work, and pools limit it.
 
     Raises:
         SettingsError: ``QUIRE_FAN_OUT`` is malformed.
@@ -176,7 +176,7 @@ def fan_out_limit(definition: ReportDefinition, request: RunRequest) -> Literal[
 
 
 def merge_workbook_groups(definition: ReportDefinition, laid_out: LaidOutRun) -> LaidOutRun:
-    """Merges groups of workbooks until a task is worth its start, unless every run of the report must fan out.
+    """Merges workbook groups until each task is worth starting, unless every run of the report must fan out.
 
     Raises:
         SettingsError: ``QUIRE_FAN_OUT`` is malformed.
@@ -194,7 +194,7 @@ def merge_workbook_groups(definition: ReportDefinition, laid_out: LaidOutRun) ->
 
 
 def _merge_partition_groups(definition: ReportDefinition, planned: PlannedRun, estimate: QueryEstimate) -> PlannedRun:
-    """Merges groups of partitions until a task is worth its start; keeps enough groups for ``source.parallel``."""
+    """Merges partition groups until each task is worth starting; keeps enough groups for ``source.parallel``."""
     days = sum(partition.day_count for group in planned.groups for partition in group)
 
     def partition_seconds(partition: DatePartition) -> float:

@@ -1,4 +1,4 @@
-"""Releases a run's lease in the last task of a DAG that publishes nothing; in other DAGs, publish releases it."""
+"""Releases a run's lease in the last task of a DAG that does not publish; in other DAGs, publish releases it."""
 
 from __future__ import annotations
 

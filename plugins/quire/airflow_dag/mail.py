@@ -18,8 +18,8 @@ class MailNotifier(SmtpNotifier):
     """Sends the same content as HTML and as plain text, which every mail program can display.
 
     Args:
-        text_content: the template of the plain text.
-        arguments: the arguments of Airflow's SmtpNotifier.
+        text_content: the plain text template.
+        arguments: the arguments for Airflow's SmtpNotifier.
     """
 
     template_fields: Sequence[str] = (  # type: ignore[assignment]  # the base class declares a narrower type

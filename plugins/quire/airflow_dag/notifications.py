@@ -1,11 +1,11 @@
 """Sends notifications through Airflow's notifiers, in a task that follows the stages.
 
 The task runs after all stages have ended, whether or not they succeeded, so each run sends one notification. The task
-can read the result of publish or the reason for a failure. Its log lists the recipients that could not be notified.
+can read publish's result or the reason for a failure. Its log lists the recipients that could not be notified.
 
-The task fails if and only if the report failed. As the last task of the DAG, it determines the state of the run. If a
-user clears failed tasks, Airflow also clears this task. The task is not a teardown: Airflow runs teardowns even if a
-user marks a run as failed. It would then mark the run as successful, because all other tasks were skipped.
+The task fails if and only if the report failed. As the DAG's last task, it determines the run's state. If a user clears
+failed tasks, Airflow also clears this task. The task is not a teardown: Airflow runs teardowns even if a user marks a
+run as failed. It would then mark the run as successful, because all other tasks were skipped.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from quire.runs.manifest_store import read_manifest
 logger = logging.getLogger(__name__)
 
 # Context values that templates can use. Through ti, task, dag, conn or var, a template could read the password of every
-# connection, which authors of definitions are not allowed to see. If dag is missing, Airflow renders templates in a
+# connection, which a definition's author is not allowed to see. If dag is missing, Airflow renders templates in a
 # sandbox.
 PERMITTED = (
     *("run_id", "logical_date", "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"),
@@ -64,7 +64,7 @@ PERMITTED_OF_RUN = (
     *("data_interval_start", "data_interval_end", "conf"),
 )
 PAUSES = (5, 20)  # seconds to wait before each retry
-SuccessBuilder = Callable[[ReportDefinition, str], Notification]  # of a report and the task that published it
+SuccessBuilder = Callable[[ReportDefinition, str], Notification]  # takes a report and the task that published it
 
 
 def notify_when_ended(
@@ -75,7 +75,7 @@ def notify_when_ended(
     Args:
         definition: the report.
         stages: all tasks that can fail.
-        success: builds the notification of a published run; by default, from the XComs of its tasks.
+        success: builds the notification for a published run; by default, from its tasks' XComs.
     """
     recipients = definition.delivery.notify
     if not (recipients.success or recipients.failure):
@@ -86,7 +86,7 @@ def notify_when_ended(
         trigger_rule=TriggerRule.ALL_DONE,
         retries=1,  # repeats the task if its worker dies
         execution_timeout=timedelta(minutes=15),
-        on_failure_callback=None,  # a failure of this task is not the reason why the report failed
+        on_failure_callback=None,  # this task's failure is not the reason that the report failed
         on_retry_callback=None,
         **placement(definition, PUBLISH),
     )
@@ -129,9 +129,9 @@ def _notify(
     Args:
         definition: the report.
         missed: the recipients.
-        tasks: the states of the run's tasks.
+        tasks: the run's task states.
         publisher: the task that published the run; None if the run failed.
-        success: builds the notification of a published run.
+        success: builds the notification for a published run.
     """
     context = get_current_context()
     if not missed:
@@ -163,7 +163,7 @@ def template_variables(notification: Notification, *, for_slack: bool) -> dict[s
 
 
 def success_of_run(definition: ReportDefinition, publisher: str) -> Notification:
-    """Returns the notification of the current run, which plan and the publishing task describe in their XComs."""
+    """Returns the notification for the current run, built from the XComs of plan and the publishing task."""
     ti, store = get_current_context()["ti"], open_store()
     handover = Handover(definition, store=store)
     request = handover.request(ti.xcom_pull("plan", key=PLAN))

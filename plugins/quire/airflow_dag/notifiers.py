@@ -1,8 +1,8 @@
 """Builds the notifiers that a definition names.
 
-The author of a definition chooses the module of a notifier. Importing a module runs its code in the DAG processor,
-which parses one file for all reports. Quire therefore never imports modules of the standard library or private modules,
-and an exception in an import or a constructor affects only one report.
+A definition's author chooses each notifier's module. Importing a module runs its code in the DAG processor, which
+parses one file for all reports. Quire therefore never imports standard library modules or private modules, and an
+exception in an import or a constructor affects only one report.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAIL = {
 }
 # Matches argument names that providers use for files that a notifier reads on the worker.
 FILE_ARGUMENT = re.compile(r"attach|(?<!pro)file|template|(?:^|_)(?:path|dir|directory|folder)s?$", re.IGNORECASE)
-# Python's package `test` runs tests on import, and sys.stdlib_module_names does not list it.
+# Python's `test` package runs tests on import, and sys.stdlib_module_names does not list it.
 STANDARD_LIBRARY = sys.stdlib_module_names | {"test"}
 OUTCOMES = ("success", "failure")
 
@@ -54,7 +54,7 @@ class NotifierCall:
 
 
 def ensure_usable_notifiers(definition: ReportDefinition) -> None:
-    """Checks that every notifier of a definition can be built.
+    """Checks that every notifier in a definition can be built.
 
     Raises:
         DefinitionError: a class cannot be imported, is not a notifier, or does not accept its arguments.
@@ -68,7 +68,7 @@ def ensure_usable_notifiers(definition: ReportDefinition) -> None:
 
 
 def notifier_calls(definition: ReportDefinition, outcome: str) -> Iterator[NotifierCall]:
-    """Yields one call for each recipient, so that a rejected e-mail address does not affect other recipients."""
+    """Yields one call for each recipient, so that a rejected e-mail address does not affect the others."""
     for index, recipient in enumerate(getattr(definition.delivery.notify, outcome)):
         field = f"delivery.notify.{outcome}[{index}]"
         if isinstance(recipient, Notifier):
@@ -154,6 +154,6 @@ def _is_accepted(name: str) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """Returns an error's message, preceded by its type if the message alone is unclear, as for a SystemExit."""
+    """Returns an error's message, preceded by its type if the message alone is unclear, as it is for a SystemExit."""
     text = first_line(error)
     return text if text and isinstance(error, Exception) else f"{type(error).__name__}: {text}".rstrip(": ")

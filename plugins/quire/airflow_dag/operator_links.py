@@ -11,7 +11,7 @@ from quire.errors import ReportError
 from quire.portal_urls import run_path
 
 FAILURE = "failure"
-FAILURE_KIND = "failure_kind"  # name of the error's class in quire.errors
+FAILURE_KIND = "failure_kind"  # the error's class name in quire.errors
 MAX_REASON_LOOKUPS = 20  # maximum number of failed tasks to read, because thousands can fail for the same reason
 
 
@@ -21,7 +21,7 @@ def base_url() -> str:
 
 
 class RunPageLink(BaseOperatorLink):
-    """The "Report" link of a publish task.
+    """The "Report" link on a publish task.
 
     It opens the run's page rather than a file, because Airflow stores the link and presigned URLs expire.
     """
@@ -34,7 +34,7 @@ class RunPageLink(BaseOperatorLink):
 
 
 def push_failure(context: Context) -> None:
-    """Pushes the reason why a task failed: the message of a ReportError, or the type of any other error.
+    """Pushes the reason that a task failed: a ReportError's message, or any other error's type.
 
     Airflow calls this function after each failed attempt, whether or not it retries the task.
     """

@@ -1,4 +1,4 @@
-"""Builds the trigger form of a report: dates, the report's parameters, formats, force and fan_out."""
+"""Builds a report's trigger form: dates, the report's parameters, formats, force and fan_out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quire.report.definition import Parameter, ReportDefinition
 
 
 def trigger_params(definition: ReportDefinition) -> dict[str, Param]:
-    """Returns the params of a report's DAG. If both dates are empty, the definition's window applies."""
+    """Returns the params for a report's DAG. If both dates are empty, the definition's window applies."""
     force = Param(
         False,
         type="boolean",
@@ -35,7 +35,7 @@ def trigger_params(definition: ReportDefinition) -> dict[str, Param]:
 
 
 def store_params(definition: ReportDefinition) -> dict[str, Param]:
-    """Returns the params of the DAG that stores partitions ahead of time."""
+    """Returns the params for the DAG that stores partitions ahead of time."""
     return {
         "start": _date("First day", f"Leave both dates empty for the last complete window ({definition.window})."),
         "end": _date("Last day", "Included in the report."),

@@ -15,6 +15,6 @@ def placement(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:
 
 
 def pod_of(task_name: str) -> dict[str, Any]:
-    """Returns the pod template of a task for the KubernetesExecutor, if the settings name a template folder."""
+    """Returns a task's pod template for the KubernetesExecutor, if the settings name a template folder."""
     template = pod_template(task_name)
     return {"executor_config": {"pod_template_file": template}} if template else {}

@@ -1,4 +1,4 @@
-"""Shows the progress of a plan task that runs all stages on the run's page in the portal."""
+"""Shows a plan task's progress on the run's page in the portal if the task runs all stages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNTED = {"extract": "partitions", "render": "files"}
 
 
 def progress_pusher() -> StageProgress:
-    """Returns a function that pushes the progress of the current task: each new stage, and its units at intervals.
+    """Returns a function that pushes the current task's progress: each new stage, and its units at intervals.
 
     The XCom contains the stage and, for extract and render, the number of finished units and the total.
     """
@@ -36,6 +36,6 @@ def progress_pusher() -> StageProgress:
             try:
                 ti.xcom_push(PROGRESS, dict(progress))
             except Exception:  # the run must not depend on its display
-                logger.warning("the progress of the run cannot be shown", exc_info=True)
+                logger.warning("the run's progress cannot be shown", exc_info=True)
 
     return push

@@ -1,4 +1,4 @@
-"""Repeats a run in the process of the publish task if one of the run's objects is damaged."""
+"""Repeats a run in the publish task's process if one of the run's objects is damaged."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def publish_or_repeat(
         session: the session for the source.
         store: the store that contains the run's objects.
         usage: see ``publish_run``.
-        damage: the error message of an earlier task that read a damaged object, or an empty string.
+        damage: the error message from an earlier task that read a damaged object, or an empty string.
         lapsed: see ``publish_run``.
 
     Raises:

@@ -1,8 +1,8 @@
 """Seals the records in XComs.
 
 A user with edit access to a DAG can write the DAG's XComs through Airflow's API. The DAG's tasks, however, can access
-the objects of every report. Each record therefore contains a message authentication code whose key is in the store. A
-task opens only records that a task of the same run has sealed for the same purpose.
+every report's objects. Each record therefore contains a message authentication code whose key is in the store. A task
+opens only records that a task in the same run has sealed for the same purpose.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from quire.record_types.serialization import digest, from_json, to_json
 from quire.report.definition import ReportDefinition
 
 SEALING_KEY = "keys/xcom.json"  # the object that contains the key
-FIELDS = ("definition", "chain", "nonce", "record")  # fields of a sealed record besides its seal
+FIELDS = ("definition", "chain", "nonce", "record")  # a sealed record's fields besides its seal
 SEAL = "seal"
 
 Record = TypeVar("Record")
@@ -43,7 +43,7 @@ class Sealer:
 
     Args:
         definition: the report. Each task reads the report's files again, so a seal identifies the definition. Otherwise
-            a task could store the rows of one query as rows of another.
+            a task could store one query's rows as another's.
         run_id: the run's name in the store.
         store: the store that contains the key. If there is no key yet, the first use creates it.
     """
@@ -56,8 +56,8 @@ class Sealer:
         """Returns a record as JSON text, which databases store unchanged, together with its seal.
 
         Args:
-            purpose: the purpose of the record.
-            record: a record of the run.
+            purpose: the record's purpose.
+            record: a record from the run.
             chain: the seal of the record from which this record was derived.
         """
         text = json.dumps(to_json(record), ensure_ascii=False)
@@ -67,14 +67,14 @@ class Sealer:
     def open(
         self, purpose: str, kind: type[Record], sealed: Any, *, chain: str | None = "", any_version: bool = False
     ) -> Record:
-        """Returns the record that a task of this run sealed for a purpose.
+        """Returns the record that a task in this run sealed for the given purpose.
 
         Args:
-            purpose: the purpose of the record.
-            kind: the type of the record.
-            sealed: the value of the XCom.
+            purpose: the record's purpose.
+            kind: the record's type.
+            sealed: the XCom's value.
             chain: the seal of the record from which this record was derived, or None to accept any seal.
-            any_version: whether to accept a record that was sealed with another version of the definition.
+            any_version: whether to accept a record that was sealed with a different version of the definition.
 
         Raises:
             DefinitionError: the definition has changed since the record was sealed.
@@ -87,7 +87,7 @@ class Sealer:
         return self._read(kind, values, any_version=any_version)
 
     def open_each(self, purpose: str, kind: type[Record], sealed: Iterable[Any], *, chain: str) -> list[Record]:
-        """Returns the records that were sealed with the given chain, and ignores records of other chains.
+        """Returns the records that were sealed with the given chain, and ignores records from other chains.
 
         Raises:
             DefinitionError, IntegrityError, StoreRefusedError, StoreUnavailableError: see ``open``.
@@ -104,7 +104,7 @@ class Sealer:
         return from_json(kind, json.loads(text))
 
     def _verified(self, purpose: str, sealed: Any) -> tuple[str, ...]:
-        """Checks the seal of a record and returns the values of its ``FIELDS``."""
+        """Checks a record's seal and returns the values of its ``FIELDS``."""
         fields = sealed if isinstance(sealed, dict) else {}
         texts = [text for name in (*FIELDS, SEAL) if isinstance(text := fields.get(name), str)]
         if len(texts) <= len(FIELDS):
@@ -129,14 +129,14 @@ class Sealer:
 
 def changed_xcom(purpose: str) -> IntegrityError:
     """Returns the error for an XCom whose value differs from the value that its task wrote."""
-    return IntegrityError(f"an XCom of this run ({purpose}) is not what its task wrote: start the run again")
+    return IntegrityError(f"an XCom in this run ({purpose}) is not what its task wrote: start the run again")
 
 
 def unverified_count(sealed: Any, field: str) -> int | None:
     """Counts the records in a sealed list for display, without verifying or parsing the list.
 
     Args:
-        sealed: the value of an XCom.
+        sealed: an XCom's value.
         field: the name of a string field that each record contains exactly once, at any level.
     """
     text = sealed.get("record") if isinstance(sealed, dict) else None

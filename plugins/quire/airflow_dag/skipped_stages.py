@@ -1,4 +1,4 @@
-"""Skips the tasks of stages that plan has run itself."""
+"""Skips the tasks for stages that plan has run itself."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from quire.errors import IntegrityError
 from quire.report.definition import StageName
 from quire.runs.task_groups import MAX_GROUPS
 
-SKIPPED_KEY = "skipmixin_key"  # key of the XCom that tells Airflow to skip the tasks again if a user clears them
+SKIPPED_KEY = "skipmixin_key"  # the key of the XCom that tells Airflow to skip the tasks again if a user clears them
 MAPPED_STAGES = ("extract", "render")
 
 
 def skip_stages(stages: Sequence[StageName]) -> NoReturn:
-    """Ends the current task successfully, and has Airflow skip the tasks of the stages.
+    """Ends the current task successfully, and has Airflow skip the stages' tasks.
 
     Airflow keeps the instances of mapped tasks if a user clears a run that fanned out, so these are skipped, too.
 
@@ -42,4 +42,4 @@ def ensure_not_skipped(stages: Sequence[StageName]) -> None:
     run_id = context["run_id"]
     states = ti.get_task_states(ti.dag_id, task_ids=list(stages), run_ids=[run_id]).get(run_id, {})
     if any(state == "skipped" for state in states.values()):
-        raise IntegrityError("Airflow has already skipped the other stages of this run: clear all tasks of the run")
+        raise IntegrityError("Airflow has already skipped this run's other stages: clear all of the run's tasks")

@@ -37,7 +37,7 @@ def plan_task(definition: ReportDefinition, *, may_publish: bool = True) -> Any:
 
     Args:
         definition: the report.
-        may_publish: whether the task runs the other stages of a small run itself, and has Airflow skip their tasks.
+        may_publish: whether the task runs a small run's other stages itself and has Airflow skip their tasks.
     """
 
     @own_task(
@@ -172,8 +172,8 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summarie
     Args:
         definition: the report.
         run: the staged run.
-        groups: the groups of workbooks.
-        summaries: the return value of aggregate if the workbook contains the summaries, else None.
+        groups: the workbook groups.
+        summaries: aggregate's return value if the workbook contains the summaries, else None.
         damage: the value that aggregate pushes under ``DAMAGE`` if the workbook contains the summaries, else None.
     """
 

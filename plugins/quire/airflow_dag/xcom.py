@@ -39,23 +39,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PLAN, CACHED, RUN, USAGE, DAMAGE, PUBLISHED = "plan", "cached", "run", "usage", "damage", "published"
-STORE_SUFFIX = "__store"  # suffix of the IDs of DAGs that store partitions ahead of time
+STORE_SUFFIX = "__store"  # the ID suffix for DAGs that store partitions ahead of time
 PUBLISH: StageName = "publish"
 UNREACHED = "unreached"  # one sentence for each recipient that notify could not reach
 PARTITION_GROUPS, PARTITIONS, SUMMARIES = "groups of partitions", "partitions", "summaries"  # purposes of return values
 WORKBOOK_GROUPS, FILES = "groups of workbooks", "files"
 RETURN_VALUE = "return_value"
-NOTIFY = "notify"  # ID of the task that sends notifications after all stages
+NOTIFY = "notify"  # the ID of the task that sends notifications after all stages
 
 
 def publishing_task(tasks: Iterable[Mapping[str, Any]], planned: Any) -> str | None:
-    """Returns the ID of the task that published a run; None if none did.
+    """Returns the ID of the task that published a run, or None if none did.
 
-    The states of the tasks cannot show that plan published the run, because Airflow also skips tasks of canceled runs.
+    Task states cannot show that plan published the run, because Airflow also skips tasks in canceled runs.
 
     Args:
-        tasks: the states of the run's tasks.
-        planned: the return value of plan: groups of partitions, or a description of the run that it published.
+        tasks: the run's task states.
+        planned: plan's return value: partition groups, or a description of the run that it published.
     """
     successful = {task["task_id"] for task in tasks if task["state"] == "success"}
     if PUBLISH in successful:
@@ -64,7 +64,7 @@ def publishing_task(tasks: Iterable[Mapping[str, Any]], planned: Any) -> str | N
 
 
 def current_request(definition: ReportDefinition) -> RunRequest:
-    """Builds the request of the current run from the run's conf and the form's defaults.
+    """Builds the current run's request from the run's conf and the form's defaults.
 
     Raises:
         ParameterError, RangeError: the conf is not a valid request.
@@ -81,7 +81,7 @@ def current_request(definition: ReportDefinition) -> RunRequest:
 
 
 def valid_request(definition: ReportDefinition) -> RunRequest | None:
-    """Returns the request of the current run, or None if the run's conf is not valid."""
+    """Returns the current run's request, or None if the run's conf is not valid."""
     try:
         return current_request(definition)
     except ReportError:
@@ -89,17 +89,17 @@ def valid_request(definition: ReportDefinition) -> RunRequest | None:
 
 
 def own_run_id(run: Any) -> str:
-    """Returns the name of a run in the store."""
+    """Returns a run's name in the store."""
     return airflow_run_id(run.dag_id, run.run_id)
 
 
 def airflow_run_id(dag_id: str, run_id: str) -> str:
-    """Returns the name of a run in the store. The name is unique across DAGs, because no DAG ID contains a colon."""
+    """Returns a run's name in the store. The name is unique across DAGs, because no DAG ID contains a colon."""
     return f"{dag_id}:{run_id}"
 
 
 def release_lease_of(context: Context) -> None:
-    """Releases the lease of a run after the last attempt of a task. Tasks that are still running renew the lease."""
+    """Releases a run's lease after a task's last attempt. Tasks that are still running renew the lease."""
     from quire.airflow_dag.connections import open_store
     from quire.runs.leases import release_lease
 
@@ -111,11 +111,11 @@ def release_lease_of(context: Context) -> None:
 
 
 class Handover:
-    """Opens the records of a run's earlier tasks, and seals and pushes the records of the current task.
+    """Opens the records from a run's earlier tasks, and seals and pushes the current task's records.
 
-    Records form a chain, so that nobody can combine records of two attempts or of two runs with the same ID. A record
-    that was derived from the plan contains the plan's seal. Summaries, workbooks and files contain the staged run's
-    seal.
+    Records form a chain, so that nobody can combine records from two attempts or from two runs with the same ID. A
+    record that was derived from the plan contains the plan's seal. Summaries, workbooks and files contain the staged
+    run's seal.
 
     Args:
         definition: the report.
@@ -128,11 +128,11 @@ class Handover:
         self._plan_seal = self._run_seal = ""
 
     def plan(self, pushed: Any) -> RunPlan:
-        """Returns a pushed plan. Call this method first, because other records contain the plan's seal.
+        """Returns a pushed plan. Call this method first, because the other records contain the plan's seal.
 
         Raises:
             DefinitionError: the definition has changed since the plan was sealed.
-            IntegrityError: no task of this run sealed the plan. The other methods also raise this error for unsealed
+            IntegrityError: no task in this run sealed the plan. The other methods also raise this error for unsealed
                 records.
         """
         return self._open_plan(pushed)
@@ -144,7 +144,7 @@ class Handover:
         return run
 
     def partition_group(self, returned: Any) -> tuple[DatePartition, ...]:
-        """Returns the partitions of one extract task."""
+        """Returns the partitions for one extract task."""
         return self._open(PARTITION_GROUPS, tuple[DatePartition, ...], returned)
 
     def partitions(self, plan: RunPlan, cached: Any, returned: Any) -> tuple[StagedPartition, ...]:
@@ -154,30 +154,30 @@ class Handover:
         return merge_partitions(self._definition, plan, [partition for group in groups for partition in group])
 
     def summaries(self, run: StagedRun, returned: Any) -> tuple[StagedSummary, ...]:
-        """Returns the summaries of a run, or none if the run was already published and aggregate was skipped."""
+        """Returns a run's summaries, or none if the run was already published and aggregate was skipped."""
         if run.layout.already_published:
             return ()
         return self._sealer.open(SUMMARIES, tuple[StagedSummary, ...], returned, chain=self._run_seal)
 
     def shard_group(self, returned: Any) -> tuple[WorkbookShard, ...]:
-        """Returns the workbooks of one render task."""
+        """Returns the workbooks for one render task."""
         return self._sealer.open(WORKBOOK_GROUPS, tuple[WorkbookShard, ...], returned, chain=self._run_seal)
 
     def files(self, returned: Any) -> tuple[RenderedFile, ...]:
-        """Returns the files of all render tasks, in order."""
+        """Returns the files from all render tasks, in order."""
         groups = self._each(FILES, tuple[RenderedFile, ...], returned, chain=self._run_seal)
         return tuple(file for group in groups for file in group)
 
     def usages(self, *pushed: Any) -> tuple[TaskUsage, ...]:
-        """Returns the resource usage of each earlier task. Each instance of a mapped task pushes its own."""
+        """Returns each earlier task's resource usage. Each mapped task instance pushes its own."""
         return tuple(usage for values in pushed for usage in self._each(USAGE, TaskUsage, values))
 
     def damage(self, *pushed: Any) -> str:
-        """Returns the error message of the first task that read a damaged object, or an empty string."""
+        """Returns the error message from the first task that read a damaged object, or an empty string."""
         return next((error for values in pushed for error in self._each(DAMAGE, str, values) if error), "")
 
     def request(self, pushed: Any) -> RunRequest:
-        """Returns the request of a pushed plan, even if the definition has changed since then."""
+        """Returns the request from a pushed plan, even if the definition has changed since then."""
         return self._open_plan(pushed, any_version=True).request
 
     def published(self, pushed: Any) -> RunResult:
@@ -200,19 +200,19 @@ class Handover:
         self._push(PUBLISHED, run)
 
     def seal_partitions(self, partitions: Sequence[StagedPartition]) -> dict[str, str]:
-        """Seals the return value of an extract task."""
+        """Seals an extract task's return value."""
         return self._seal(PARTITIONS, partitions)
 
     def seal_summaries(self, summaries: Sequence[StagedSummary]) -> dict[str, str]:
-        """Seals the return value of aggregate."""
+        """Seals aggregate's return value."""
         return self._sealer.seal(SUMMARIES, summaries, chain=self._run_seal)
 
     def seal_files(self, files: Sequence[RenderedFile]) -> dict[str, str]:
-        """Seals the return value of a render task."""
+        """Seals a render task's return value."""
         return self._sealer.seal(FILES, files, chain=self._run_seal)
 
     def push_usages(self, usages: Sequence[TaskUsage]) -> None:
-        """Pushes the resource usage of several stages that one task ran."""
+        """Pushes the resource usage for several stages that one task ran."""
         get_current_context()["ti"].xcom_push(USAGE, [self._seal(USAGE, usage) for usage in usages])
 
     @contextmanager
@@ -229,7 +229,7 @@ class Handover:
             self._push(USAGE, meter.usage())
 
     def push_skipped(self, stage: str, name: str) -> None:
-        """Pushes the XComs of a skipped task, because publish reads them and Airflow cannot resolve missing XComs."""
+        """Pushes a skipped task's XComs, because publish reads them and Airflow cannot resolve missing XComs."""
         with self.damage_pushed(), self.usage_pushed(stage, [name]):
             pass
 
@@ -248,10 +248,10 @@ class Handover:
         self._push(DAMAGE, damage)
 
     def _each(self, purpose: str, kind: type[Record], pushed: Any, *, chain: str | None = None) -> list[Record]:
-        """Opens the records of a task or of each instance of a mapped task, without duplicates.
+        """Opens the records from a task or from each mapped task instance, without duplicates.
 
-        Airflow keeps XComs of mapped instances that existed only in an earlier attempt of the run. This method ignores
-        the records of these instances, because they belong to another chain.
+        Airflow keeps XComs from mapped instances that existed only in an earlier attempt of the run. This method
+        ignores their records, because they belong to a different chain.
         """
         values = [pushed] if isinstance(pushed, dict) else pushed or ()
         if isinstance(values, str) or not isinstance(values, Iterable):

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
-Report = Annotated[str, typer.Argument(help="Name of the report: its file name without .yaml.")]
+Report = Annotated[str, typer.Argument(help="Report name: the file name without .yaml.")]
 FIRST_DAY = typer.Option("--start", help="First day, YYYY-MM-DD.", metavar="DAY")
 LAST_DAY = typer.Option("--end", help="Last day (inclusive), YYYY-MM-DD.", metavar="DAY")
 Parameters = Annotated[
@@ -54,7 +54,7 @@ app.add_typer(hooks_app, name="hooks")
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Log every step and print full tracebacks.")] = False,
 ) -> None:
-    """Export PostgreSQL rows of any date range to Excel workbooks in S3-compatible storage."""
+    """Export PostgreSQL rows for any date range to Excel workbooks in S3-compatible storage."""
     if debug:
         logging.getLogger().setLevel(logging.DEBUG)
 
@@ -194,7 +194,7 @@ def track(report: Annotated[str, typer.Argument(help="Report with freshness: tra
 
 @app.command()
 def untrack(report: Report) -> None:
-    """Remove change tracking from a report's tables, except from tables that other reports track."""
+    """Remove change tracking from a report's tables, except those that other reports track."""
     from quire.postgres.tracking.installation import untrack as remove
 
     try:
@@ -207,8 +207,8 @@ def untrack(report: Report) -> None:
 
 
 @app.command()
-def verify(run: Annotated[str, typer.Argument(help="Key of the run.")]) -> None:
-    """Verify a published run. Compare the sizes, checksums and row counts of its objects with its manifest."""
+def verify(run: Annotated[str, typer.Argument(help="Run key.")]) -> None:
+    """Verify a published run. Compare its objects' sizes, checksums and row counts with its manifest."""
     from quire.runs.verify import verify_run
 
     verification = verify_run(run, store=_store())

@@ -26,10 +26,10 @@ def cut_row_groups(
     """Cuts batches of any size into row groups without copying rows. At most one row group is in memory at a time.
 
     Args:
-        batches: record batches with the schema ``schema``.
-        schema: the schema of the file.
+        batches: record batches whose schema is ``schema``.
+        schema: the file's schema.
         max_rows: the number of rows in a row group, unless the group is the last one or reaches ``max_bytes`` first.
-        max_bytes: the size of the Arrow data, in bytes, at which a row group ends.
+        max_bytes: a row group ends once its Arrow data reaches this many bytes.
     """
     pieces: list[pa.RecordBatch] = []
     rows = size = 0
@@ -53,7 +53,7 @@ def write_row_groups(
     statistics: Sequence[str] | bool = (),
     pack: bool = False,
 ) -> int:
-    """Writes tables as the row groups of a Parquet file and returns the number of rows.
+    """Writes tables as row groups in a Parquet file and returns the number of rows.
 
     Repetitive columns are dictionary-encoded; the first rows determine which columns are repetitive. For other columns,
     PyArrow would try a dictionary in each row group and then abandon it, which takes a third of the writing time
@@ -61,7 +61,7 @@ def write_row_groups(
 
     Args:
         row_groups: the row groups that ``cut_row_groups`` yields.
-        schema: the schema of the file.
+        schema: the file's schema.
         sink: a writable file.
         statistics: the columns for which each row group records the minimum and maximum, or True for all columns.
         pack: whether to write decimals as integers, to write integers and times as bit-packed differences, and to add

@@ -42,7 +42,7 @@ def main(arguments: list[str], *, folder: Path = CLONE / ".quire", out: Path = C
 
 
 def _enter_own_environment() -> None:
-    """Removes variables of other servers from the environment, because libpq, boto3 and httpx would read them."""
+    """Removes other servers' variables from the environment, because libpq, boto3 and httpx would read them."""
     replace_environment(own_environment(process_environment()))
 
 

@@ -1,4 +1,4 @@
-"""Starts, stops and inspects DAG runs through the REST API of a running Airflow."""
+"""Starts, stops and inspects DAG runs through a running Airflow's REST API."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def start_run(client: httpx.Client, dag_id: str, conf: Mapping[str, Any]) -> str
 
 
 def is_paused(client: httpx.Client, dag_id: str) -> bool:
-    """Returns whether a DAG is paused. Runs of a paused DAG stay queued.
+    """Returns whether a DAG is paused. A paused DAG's runs stay queued.
 
     Raises:
         StackError: the DAG does not exist, or Airflow is unreachable.
@@ -43,7 +43,7 @@ def fail_run(client: httpx.Client, dag_id: str, run_id: str) -> None:
 
 
 def task_states(client: httpx.Client, dag_id: str, run_id: str) -> list[tuple[str, int, str | None]]:
-    """Returns the task ID, map index and state of each task instance of a run.
+    """Returns the task ID, map index and state of each task instance in a run.
 
     Raises:
         StackError: the run does not exist, or Airflow is unreachable.
@@ -74,7 +74,7 @@ def return_value(client: httpx.Client, dag_id: str, run_id: str, task_id: str) -
 
 
 def dag_ids(client: httpx.Client) -> set[str]:
-    """Returns the IDs of Quire's DAGs.
+    """Returns Quire's DAG IDs.
 
     Raises:
         StackError: Airflow is unreachable.
@@ -92,7 +92,7 @@ def import_errors(client: httpx.Client) -> list[str]:
 
 
 def component_health(client: httpx.Client) -> dict[str, str | None]:
-    """Returns the health status of each component of Airflow.
+    """Returns each Airflow component's health status.
 
     Raises:
         StackError: Airflow is unreachable.
@@ -102,7 +102,7 @@ def component_health(client: httpx.Client) -> dict[str, str | None]:
 
 
 def airflow_api(client: httpx.Client) -> AirflowApi:
-    """Returns an API client with the permissions of the user who signed in to ``client``."""
+    """Returns an API client that has the permissions of the user signed in to ``client``."""
     return AirflowApi(BlockingTransport(client))
 
 

@@ -41,13 +41,13 @@ class AirflowServer:
     """An Airflow that has its home in ``folder`` and listens on loopback.
 
     Args:
-        folder: AIRFLOW_HOME, which also contains the logs and process records. ``start`` creates a missing folder.
-        database_url: the libpq URL of the metadata database.
-        secrets: the ``password`` of the user admin, the ``fernet_key`` and the ``jwt_secret``.
+        folder: AIRFLOW_HOME, which also contains the logs and process records. ``start`` creates it if missing.
+        database_url: the metadata database's libpq URL.
+        secrets: the admin user's ``password``, the ``fernet_key`` and the ``jwt_secret``.
         environment: additional variables for every component, such as connections.
         task_environment: variables only for the scheduler and its tasks.
         port: the API server's port. The default is any free port.
-        python: the path of a Python interpreter with Airflow installed.
+        python: the path to a Python interpreter with Airflow installed.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class AirflowServer:
 
     @property
     def url(self) -> str:
-        """The base URL of Airflow's pages and API."""
+        """The base URL for Airflow's pages and API."""
         return f"http://{LOOPBACK}:{self.port}"
 
     def environment(self) -> dict[str, str]:
@@ -145,7 +145,7 @@ class AirflowServer:
         """Checks that every component is running.
 
         Raises:
-            StackError: a component has exited. The message contains the last line of the component's log.
+            StackError: a component has exited. The message contains the last line from the component's log.
         """
         for server in self._servers:
             server.ensure_running()
@@ -162,7 +162,7 @@ class AirflowServer:
         """Returns a client for the REST API that is signed in as admin.
 
         Args:
-            seconds: the timeout of each request.
+            seconds: the timeout for each request.
 
         Raises:
             StackError: Airflow is unreachable or rejects the password.

@@ -1,4 +1,4 @@
-"""Creates certificates for mutual TLS between the servers of a stack."""
+"""Creates certificates for mutual TLS between a stack's servers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLOCK_SKEW = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificates:
-    """The paths of the PEM files of an authority, the only certificate that it signed, and that certificate's key."""
+    """Paths to the PEM files for an authority, the only certificate that it signed, and that certificate's key."""
 
     authority: Path
     certificate: Path
@@ -31,7 +31,7 @@ class Certificates:
 def write_certificates(folder: Path) -> Certificates:
     """Creates a certificate authority and one certificate for clients and servers. Only this user can read the files.
 
-    The key of the authority is never written to disk, so nobody can use the authority to sign a second certificate.
+    The authority's key is never written to disk, so nobody can use the authority to sign a second certificate.
     """
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority_name, name = _name("quire local authority"), _name("quire local server")

@@ -1,4 +1,4 @@
-"""Runs one-off jobs of the container stack: ``python -m quire.dev_stack.containers bucket|flights``."""
+"""Runs one-off jobs for the container stack: ``python -m quire.dev_stack.containers bucket|flights``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def prepare_flights() -> None:
     """Loads the flights into the database of ``quire_owner``, so that ``quire_source`` can read them.
 
     Raises:
-        SettingsError: a connection is missing or malformed, or does not use the role quire_reader with a password.
+        SettingsError: a connection is missing or malformed, or does not use the quire_reader role with a password.
         StackError: PostgreSQL rejects a statement.
     """
     owner = source_url(OWNER_CONNECTION)

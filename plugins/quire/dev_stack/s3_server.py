@@ -32,7 +32,7 @@ OPTIONS = {
     "GOMEMLIMIT": "400MiB",  # SeaweedFS caches objects in memory; a limit of 300 MiB causes 50% more garbage collection
     "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",  # initial volumes per bucket; the default is 7
 }
-# Without these keys, every local user can read and write objects through the port of the volume server (version 4.48).
+# Without these keys, any local user can read and write objects through the volume server's port (version 4.48).
 SIGNING_KEYS = ("SIGNING", "SIGNING_READ", "FILER_SIGNING", "FILER_SIGNING_READ")
 TEMPORARY = Path("/tmp")  # noqa: S108 - SeaweedFS creates sockets here, regardless of TMPDIR
 
@@ -59,7 +59,7 @@ class S3Server:
 
     @property
     def endpoint_url(self) -> str:
-        """Base URL of the S3 API."""
+        """The S3 API's base URL."""
         return f"http://{LOOPBACK}:{self.port}"
 
     @property
@@ -88,8 +88,8 @@ class S3Server:
     def _lost_internal_port(self) -> bool:
         """Returns whether another process took an internal port before the server bound it.
 
-        Restarting chooses different ports, so it may succeed. The port error is not always the last line of the log,
-        because other parts of the server keep logging until it exits.
+        Restarting chooses different ports, so it may succeed. The port error is not always the log's last line, because
+        other parts of the server keep logging until it exits.
         """
         refusals = [line for line in self._server.log_lines() if "address already in use" in line]
         return bool(refusals) and not any(f":{self.port}:" in line for line in refusals)
@@ -112,7 +112,7 @@ class S3Server:
         self._remove_sockets()
 
     def store(self, bucket: str = DEFAULT_BUCKET) -> S3Store:
-        """Returns the object store of a bucket."""
+        """Returns the object store for a bucket."""
         return S3Store(StoreSettings.from_uri(self.connection, bucket=bucket))
 
     def create_bucket(self, bucket: str) -> S3Store:
@@ -131,7 +131,7 @@ class S3Server:
             _binary(),
             "-logtostderr=true",
             "server",
-            "-disableHttp",  # of master and filer
+            "-disableHttp",  # for master and filer
             f"-dir={self.folder / 'data'}",
             f"-ip={LOOPBACK}",
             f"-ip.bind={LOOPBACK}",
@@ -180,9 +180,8 @@ class S3Server:
     def _choose_sockets(self, grpc_ports: dict[str, int]) -> Path:
         """Creates and returns a folder for the sockets. Records every socket, so that ``stop`` can remove it.
 
-        The folder's path is short, because the path of a socket is limited to about 100 characters. The folder is
-        private, because the server does not start if another user left a socket with the same name in /tmp (version
-        4.48).
+        The folder's path is short, because socket paths are limited to about 100 characters. The folder is private,
+        because the server does not start if another user left a socket with the same name in /tmp (version 4.48).
         """
         folder = Path(tempfile.mkdtemp(prefix="quire-", dir=TEMPORARY))
         grpc = [f"seaweedfs-{role}-grpc-{port}.sock" for role, port in grpc_ports.items()]  # not configurable
