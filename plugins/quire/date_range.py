@@ -243,7 +243,7 @@ def complete_window(count: int, grain: Grain, *, before: datetime, timezone: str
 
     Args:
         count: the number of periods, at least 1.
-        grain: the length of a period.
+        grain: each period's length.
         before: a timezone-aware time. For a scheduled run, pass its ``run_after``, never the current time.
         timezone: the time zone that determines when days begin.
 

@@ -40,7 +40,7 @@ OUTCOMES = ("success", "failure")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifierCall:
-    """A notifier to build, with its field in the definition, its recipient, the path of its class and its arguments."""
+    """A notifier to build: its field in the definition, its recipient, its class's path and its arguments."""
 
     field: str
     recipient: str

@@ -30,7 +30,7 @@ def skip_stages(stages: Sequence[StageName]) -> NoReturn:
 
 
 def ensure_not_skipped(stages: Sequence[StageName]) -> None:
-    """Checks that Airflow will run the stages: an earlier attempt of the current task may have had them skipped.
+    """Checks that Airflow will run the stages, because an earlier attempt at the task may have skipped them.
 
     Raises:
         IntegrityError: Airflow has skipped a stage.

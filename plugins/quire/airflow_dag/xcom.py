@@ -55,7 +55,7 @@ def publishing_task(tasks: Iterable[Mapping[str, Any]], planned: Any) -> str | N
 
     Args:
         tasks: the run's task states.
-        planned: plan's return value: partition groups, or a description of the run that it published.
+        planned: plan's return value, which is partition groups or a description of the run that it published.
     """
     successful = {task["task_id"] for task in tasks if task["state"] == "success"}
     if PUBLISH in successful:

@@ -30,7 +30,7 @@ def describe_failure(client: httpx.Client, server: AirflowServer, *, dag_id: str
 
 
 def _reason(log: Path) -> str:
-    """Returns the last error in a log, or the message of its exception if it has one."""
+    """Returns the last error in a log, or its exception's message if it has one."""
     errors = [entry for entry in _entries(log) if entry.get("level") in ("error", "critical")]
     if not errors:
         return "its log contains no error"
