@@ -26,7 +26,7 @@ class Event:
 
     Args:
         stamp: determines the order of events.
-        keys: the values of the key columns.
+        keys: the key columns' values.
         values: the values by column. Values that the body omits are left out; null becomes None.
         deletes: whether the event deletes the row; if so, the event has no values.
     """

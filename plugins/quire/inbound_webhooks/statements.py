@@ -21,7 +21,7 @@ Row = Mapping[str, object]
 def canonical_key(definition: WebhookDefinition, columns: Columns, row: Row) -> Composed:
     """Returns a query that converts a key to strings, so that equal keys have equal strings.
 
-    The query fails if a value does not fit the type of its column.
+    The query fails if a value does not fit its column's type.
     """
     texts = [_text(Identifier(name), is_numeric=columns[name].numeric) for name in definition.keys]
     return SQL("SELECT ARRAY[{texts}] FROM {record}").format(texts=_join(texts), record=_record(columns, row))

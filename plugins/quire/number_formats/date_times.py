@@ -1,4 +1,4 @@
-"""Formats dates and times according to a section of a format code."""
+"""Formats dates and times according to a format code section."""
 
 from __future__ import annotations
 

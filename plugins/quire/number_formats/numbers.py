@@ -1,4 +1,4 @@
-"""Formats numbers according to a section of a format code."""
+"""Formats numbers according to a format code section."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ MAX_WARNING_LENGTH = 2_000
 
 
 def manifest_fields(manifest: Manifest, base: str) -> dict[str, Any]:
-    """Returns the fields of a ``RunView`` that come from the manifest."""
+    """Returns the ``RunView`` fields that come from the manifest."""
     return {
         "start": manifest.start,
         "end": manifest.end,

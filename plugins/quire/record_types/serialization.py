@@ -29,7 +29,7 @@ def to_json(record: Any) -> Any:
     return record.isoformat() if isinstance(record, date) else record
 
 
-def from_json(kind: type[Record], value: Any, *, source: str = "the return value of a task") -> Record:
+def from_json(kind: type[Record], value: Any, *, source: str = "a task's return value") -> Record:
     """Converts the output of ``to_json`` back to a record.
 
     Args:

@@ -25,7 +25,7 @@ class SourceColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionStatistics:
-    """The minimum and maximum of the time column in ISO 8601, and the number of NULLs in each column that has NULLs."""
+    """The time column's minimum and maximum in ISO 8601, and the number of NULLs in each column that has NULLs."""
 
     earliest: str | None = None
     latest: str | None = None
@@ -184,8 +184,8 @@ class RenderedFile:
     Args:
         start: the first date that the file covers.
         end: the last date that the file covers.
-        earliest: the minimum of the time column, in the report's time zone as ISO 8601.
-        latest: the maximum of the time column, in the same format.
+        earliest: the time column's minimum, in the report's time zone as ISO 8601.
+        latest: the time column's maximum, in the same format.
         summaries_only: whether the file contains summaries but no rows.
         notes: sentences about values that the file cannot represent exactly.
     """

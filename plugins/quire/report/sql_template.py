@@ -45,7 +45,7 @@ MARK = re.compile(r"(?P<end>;)|%(?:(?P<double>%)|\((?P<name>[^()]+)\)s)?")
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """A placeholder ``%(name)s`` and its line number, which starts at 1."""
+    """A ``%(name)s`` placeholder and its line number, which starts at 1."""
 
     name: str
     line: int

@@ -31,8 +31,8 @@ class TableState:
         column_type: the time column's type, or None if the table has no time column.
         nodes: the OIDs of the table and all its partitions, sorted.
         incomplete: the names of the nodes that lack a trigger, by OID.
-        generated: a digest of the expressions of all generated columns, or None if there are none. ALTER TABLE can
-            change an expression, and thus the values in all rows, without firing a trigger.
+        generated: a digest of all generated columns' expressions, or None if there are none. ALTER TABLE can change an
+            expression, and thus the values in all rows, without firing a trigger.
         untrusted_owner: the owner of the ``quire`` schema or its views if that owner is not a member of the role that
             owns the table; otherwise None.
     """

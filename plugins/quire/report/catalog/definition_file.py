@@ -1,4 +1,4 @@
-"""Reads a YAML file under include/ into the pydantic model of a report or a webhook."""
+"""Reads a YAML file under include/ into the pydantic model for a report or a webhook."""
 
 from __future__ import annotations
 

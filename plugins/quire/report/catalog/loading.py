@@ -53,7 +53,7 @@ def load_catalog(
     Args:
         include: the folder that contains reports/ and sql/.
         only: the stem of the only file to load; if the file does not exist, the catalog is empty.
-        read: reads a report, given the path of its YAML file.
+        read: reads a report, given the path to its YAML file.
 
     Raises:
         DefinitionError: the folder does not exist.

@@ -16,7 +16,7 @@ from quire.report.definition.name_checks import suggestion
 
 DURATION = re.compile(r"(\d{1,6})\s*([smhd])")
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-# Other names are derived from a report's name: the DAG flights__store caches partitions of flights in advance, and
+# Other names are derived from a report's name: the flights__store DAG caches partitions of flights in advance, and
 # flights_partitions is an asset.
 REPORT_NAME = r"(?!.*__)(?!.*_partitions$)[a-z][a-z0-9_]*"
 WINDOW = re.compile(r"([1-9]\d{0,3}) (day|week|month|quarter|year)s?")

@@ -80,7 +80,7 @@ class ReportDefinition(StrictModel):
 
     @property
     def window_grain(self) -> Grain:
-        """The length of the periods that a scheduled run covers."""
+        """The length of each period that a scheduled run covers."""
         return parse_window(self.window)[1]
 
     def bind_parameters(self, values: Mapping[str, object]) -> dict[str, ParameterValue]:
