@@ -223,9 +223,9 @@ def test_source_address_in_airflow_equals_that_of_the_command_line(facts: dict[s
 
 def test_source_without_a_postgresql_connection_is_rejected(facts: dict[str, Any]) -> None:
     assert facts["sources"]["missing"] == (
-        "NoConnectionError: Airflow has no connection missing: add it, or set AIRFLOW_CONN_MISSING"
+        "NoConnectionError: Airflow has no missing connection: add it, or set AIRFLOW_CONN_MISSING"
     )
-    assert facts["sources"]["other"].startswith("SettingsError: the connection other is of type mysql")
+    assert facts["sources"]["other"].startswith("SettingsError: the other connection is of type mysql")
 
 
 @pytest.mark.parametrize("name", ["unencoded", "pasted"])

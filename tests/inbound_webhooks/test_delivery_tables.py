@@ -79,7 +79,7 @@ def test_check_shared_signing_connection_prints_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "changes", "reason"),
     [
-        ("DROP TABLE orders", {}, r"the table public\.orders does not exist"),
+        ("DROP TABLE orders", {}, r"table public\.orders does not exist"),
         ("ALTER TABLE orders RENAME status TO state", {}, "has no column status; did you mean state"),
         ("ALTER TABLE orders DROP CONSTRAINT orders_pkey", {}, "has no unique constraint on id"),
         (

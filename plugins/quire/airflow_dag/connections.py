@@ -35,12 +35,12 @@ def connection_address(connection_id: str) -> str:
     connection = _connection(connection_id)
     if connection.conn_type not in ("postgres", "postgresql"):
         raise SettingsError(
-            f"the connection {connection.conn_id} is of type {connection.conn_type}: it must be postgres"
+            f"the {connection.conn_id} connection is of type {connection.conn_type}: it must be postgres"
         )
     host = connection.host or ""
     if set(host) & set("@?#") or ("/" in host and not host.startswith("/")):  # connection errors show the host
         raise SettingsError(
-            f"the host in connection {connection.conn_id} is not a host name: "
+            f"the host in the {connection.conn_id} connection is not a host name: "
             "enter the user, password and database in separate fields"
         )
     hook = PostgresHook(connection=connection)
@@ -129,7 +129,7 @@ def _connection(connection_id: str) -> Connection:
         connection: Connection = Connection.get(connection_id)
     except AirflowNotFoundException as error:
         raise NoConnectionError(
-            f"Airflow has no connection {connection_id}: add it, or set {connection_variable(connection_id)}"
+            f"Airflow has no {connection_id} connection: add it, or set {connection_variable(connection_id)}"
         ) from error
     if connection.password:
         # Airflow masks only the plain password, but URLs contain the encoded password.

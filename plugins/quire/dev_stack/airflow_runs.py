@@ -69,7 +69,7 @@ def return_value(client: httpx.Client, dag_id: str, run_id: str, task_id: str) -
     """
     value = _call(f"look up {task_id}", airflow_api(client).xcom(dag_id, run_id, task_id, "return_value"))
     if value is None:
-        raise StackError(f"the task {task_id} of run {run_id} has no return value")
+        raise StackError(f"task {task_id} of run {run_id} has no return value")
     return value
 
 

@@ -42,7 +42,7 @@ def run_demo(stack: LocalStack, out: Path, *, say: Callable[[str], None]) -> Non
     """
     with stack.airflow.client() as client:
         if is_paused(client, REPORT):
-            raise StackError(f"the DAG {REPORT} is paused: unpause it at {stack.airflow.url}")
+            raise StackError(f"the {REPORT} DAG is paused: unpause it at {stack.airflow.url}")
         run_id = start_run(client, REPORT, {**DAYS, "fan_out": True})
         say(f"run {run_id} of the {REPORT} report, {DAYS['start']} to {DAYS['end']}")
         say("each stage runs as a separate task here; the portal runs a range of this size as a single task")

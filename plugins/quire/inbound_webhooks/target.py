@@ -136,7 +136,7 @@ def ensure_no_problems(definition: WebhookDefinition, problems: Iterator[str]) -
 
 def _column_problems(definition: WebhookDefinition, columns: Mapping[str, TargetColumn]) -> Iterator[str]:
     if not columns:
-        yield f"the table {definition.table} does not exist or its schema is not accessible"
+        yield f"table {definition.table} does not exist, or its schema is not accessible"
         return
     for name in definition.written:
         column = columns.get(name)

@@ -153,4 +153,4 @@ async def _join(running: Future[Tables], seconds: float) -> Tables:
         async with asyncio.timeout(seconds):
             return await asyncio.shield(asyncio.wrap_future(running))
     except TimeoutError as error:
-        raise WorkUnavailableError("The preparation of another request timed out.") from error
+        raise WorkUnavailableError("A preparation that another request started timed out.") from error

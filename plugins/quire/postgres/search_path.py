@@ -82,19 +82,19 @@ def _advice(rows: Sequence[dict[str, Any]]) -> str:
     roles = [row["creator"] for row in rows]
     names = ", ".join("every role (PUBLIC)" if role == "PUBLIC" else role for role in roles[:MAX_NAMES])
     more = f" and {len(roles) - MAX_NAMES} more" if len(roles) > MAX_NAMES else ""
-    danger = f"the query may use these objects with the privileges of {reader}"
+    danger = f"the query may use these objects with {reader}'s privileges"
     if rows[0]["is_there"] and any(row["is_owner"] for row in rows):
         # REVOKE does not help, because an owner could grant itself the privilege again.
         return (
-            f"{names}{more} can create objects in schema {schema}, which is on the search_path of {reader}: {danger}. "
+            f"{names}{more} can create objects in schema {schema}, which is on {reader}'s search_path: {danger}. "
             "Remove the schema from the search_path, move it after the schemas with the tables, or change its owner"
         )
     if rows[0]["is_there"]:
         return (
-            f"{names}{more} can create objects in schema {schema}, which is on the search_path of {reader}: {danger}. "
+            f"{names}{more} can create objects in schema {schema}, which is on {reader}'s search_path: {danger}. "
             f"REVOKE CREATE ON SCHEMA {schema} FROM {', '.join(roles)}, or remove the schema from the search_path"
         )
     return (
-        f"{names}{more} can create the schema {schema}, which does not exist but is on the search_path of {reader}: "
-        f"{danger}. Set the search_path as in reader_role.sql"
+        f"{names}{more} can create schema {schema}, which does not exist but is on {reader}'s search_path: "
+        f"{danger}. Set the search_path as reader_role.sql does"
     )

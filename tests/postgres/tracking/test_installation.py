@@ -117,7 +117,7 @@ def test_track_table_locked_too_long_raises(tmp_path: Path, database: str) -> No
             "DROP TABLE events_new_b",
             "the partitions of public.events have changed since tracking was installed. Run `quire track",
         ),
-        ("ALTER TABLE events RENAME TO happenings", "source.tables: the table public.events does not exist"),
+        ("ALTER TABLE events RENAME TO happenings", "source.tables: table public.events does not exist"),
     ],
 )
 def test_tokens_with_incomplete_tracking_raise_until_tracked_again(
@@ -207,7 +207,7 @@ def test_track_unusual_names_succeeds(tmp_path: Path, database: str) -> None:
 @pytest.mark.parametrize(
     ("table", "reason"),
     [
-        ("no_such", "the table no_such does not exist"),
+        ("no_such", "table no_such does not exist"),
         ("seen", "seen is a view, which cannot be tracked. List the underlying tables"),
         ("kept", "kept is a materialized view, which cannot be tracked. List"),
         ({"name": "kinds", "time_column": "when"}, "kinds: time_column when does not exist"),

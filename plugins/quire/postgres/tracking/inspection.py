@@ -168,7 +168,7 @@ def table_states(tables: Sequence[SourceTable], rows: Sequence[Mapping[str, Any]
 
 def _state(table: SourceTable, row: Mapping[str, Any]) -> TableState:
     if row["relation"] is None:
-        raise NotTrackedError(f"source.tables: the table {table.name} does not exist")
+        raise NotTrackedError(f"source.tables: table {table.name} does not exist")
     if row["kind"] not in (ORDINARY, PARTITIONED):
         kind = _KINDS.get(row["kind"], "another kind of relation")
         raise NotTrackedError(
