@@ -65,8 +65,8 @@ def test_conf_without_dates_is_the_last_complete_window(definition: ReportDefini
 @pytest.mark.parametrize(
     ("conf", "error", "reason"),
     [
-        ({"start": "2013-01-01"}, ParameterError, "set both start and end, or neither"),
-        ({"end": "2013-01-01"}, ParameterError, "set both start and end, or neither"),
+        ({"start": "2013-01-01"}, ParameterError, "set both start and end, or omit both"),
+        ({"end": "2013-01-01"}, ParameterError, "set both start and end, or omit both"),
         (
             {"strat": "2013-01-01", "end": "2013-01-01"},
             ParameterError,
