@@ -6,10 +6,10 @@ import io
 from typing import Any
 
 from python_calamine import CalamineWorkbook
-from quire.object_store.s3_store import S3Store
+from quire.object_store import Store
 
 
-def open_workbook(store: S3Store, key: str) -> CalamineWorkbook:
+def open_workbook(store: Store, key: str) -> CalamineWorkbook:
     """Returns a stored workbook."""
     body = store.read(key)
     assert body is not None, key

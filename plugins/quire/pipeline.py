@@ -91,17 +91,11 @@ def _run_stages(
         definition, request, session=session, store=store, progress=progress, meters=meters
     )
     published = publish_partitions(
-        definition,
-        plan,
-        partitions,
-        session=session,
-        store=store,
-        progress=progress,
-        meters=meters,
-        lapsed=lease.has_lapsed,
-    )
-    seconds, usage = meters.seconds(), tuple(meters.usages)
-    return PipelineResult(published=published, partitions=partitions, seconds=seconds, usage=usage)
+        definition, plan, partitions,
+        session=session, store=store, progress=progress, meters=meters, lapsed=lease.has_lapsed,
+    )  # fmt: skip
+    usage = tuple(meters.usages)
+    return PipelineResult(published=published, partitions=partitions, seconds=meters.seconds(), usage=usage)
 
 
 def publish_partitions(
@@ -291,10 +285,11 @@ def _render(
 ) -> tuple[RenderedFile, ...]:
     from quire.stages.render import render_workbooks
 
-    shards = [shard for group in laid_out.groups for shard in group]
-    files: list[RenderedFile] = []
-    for done, shard in enumerate(shards):
-        progress("render", done, len(shards))
+    total, shards = len(laid_out.run.layout.file_names), [shard for group in laid_out.groups for shard in group]
+    files, uncached = list[RenderedFile](), sum(len(shard.formats) for shard in shards)
+    for shard in shards:
+        progress("render", total - uncached, total)
         files += render_workbooks(definition, laid_out.run, [shard], summaries=summaries, store=store)
-    progress("render", len(shards), len(shards))
+        uncached -= len(shard.formats)
+    progress("render", total, total)
     return tuple(files)

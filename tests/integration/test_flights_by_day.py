@@ -36,9 +36,9 @@ class Days:
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
-    def run(self) -> dict[str, Any]:
+    def run(self, report: str = "flights") -> dict[str, Any]:
         result: dict[str, Any] = json.loads(
-            self.command("run", "flights", "--start", "2013-01-01", "--end", self.end, "--json")
+            self.command("run", report, "--start", "2013-01-01", "--end", self.end, "--json")
         )
         return result
 
@@ -61,6 +61,7 @@ def days(
     definition = yaml.safe_load((CLONE / "include" / "reports" / "flights.yaml").read_text())
     sql = (CLONE / "include" / "sql" / "flights" / "extract.sql").read_text()
     write_report(tmp_path, "flights", {**definition, "partition": "day", "workbook": {"detail": False}}, sql)
+    write_report(tmp_path, "days", {**definition, "partition": "day", "workbook": {}}, sql)
     environment = {
         "QUIRE_INCLUDE": str(tmp_path),
         "AIRFLOW_CONN_QUIRE_SOURCE": fresh_database,
@@ -102,6 +103,18 @@ def test_days_are_read_once_and_again_after_changes_of_the_tables(days: Days) ->
     assert empty["rows"] == 0
 
 
+def test_one_changed_row_renders_one_workbook_again(days: Days) -> None:
+    before = days.run("days")
+    days.execute(f"UPDATE flights SET distance = distance + 1 WHERE ctid = {ONE_ROW}")
+    after = days.run("days")
+    assert [part["key"] for part in after["partitions"] if not part["stored"]] == ["2013-01-03"]
+    changed = {file["name"] for file in after["files"] if not file["reused"]}
+    assert changed == {"days_2013-01-03.xlsx", f"days_2013-01-01_{days.end}_summary.xlsx"}
+    keys = {file["name"]: file["key"] for file in before["files"]}
+    assert {file["name"] for file in after["files"] if keys[file["name"]] != file["key"]} == changed
+    assert [file["name"] for file in after["files"]] == [file["name"] for file in before["files"]]
+
+
 def test_backfill_stores_partitions_that_runs_reuse_and_gc_keeps(days: Days) -> None:
     output = days.command("backfill", "flights", "--start", "2013-01-01", "--end", days.end)
     number = len(days.run()["partitions"])
@@ -109,7 +122,7 @@ def test_backfill_stores_partitions_that_runs_reuse_and_gc_keeps(days: Days) -> 
     again = days.command("backfill", "flights", "--start", "2013-01-01", "--end", days.end)
     assert again.startswith(f"flights: stored 0 of {number} partitions with 0 rows; {number} cache hits")
     collected = days.command("gc")
-    assert collected.startswith("deleted 0 runs, 0 superseded partitions, 0 objects")
+    assert collected.startswith("deleted 0 runs, 0 superseded partitions, 0 shared workbooks, 0 objects")
     assert "records from the change log" in collected
     assert days.extracted() == []
 

@@ -17,6 +17,7 @@ from quire.record_types import manifest, stage_records
 from quire.record_types.manifest import Manifest, ManifestPartition, PublishedRun
 from quire.record_types.serialization import digest, from_json, to_json
 from quire.record_types.stage_records import (
+    CachedWorkbook,
     LaidOutRun,
     PartialSummaries,
     PartitionStatistics,
@@ -57,7 +58,7 @@ SLICE = RowSlice(
     offset=5,
     rows=27_004,
 )
-SHARD = WorkbookShard(stem="flights_2013-01", start=START, end=END, slices=(SLICE, SLICE))
+SHARD = WorkbookShard(stem="flights_2013-01", start=START, end=END, slices=(SLICE, SLICE), formats=("xlsx", "parquet"))
 FILE = RenderedFile(
     name="flights_2013-01.xlsx",
     key=f"reports/flights/{'a' * 32}/flights_2013-01.xlsx",
@@ -68,6 +69,7 @@ FILE = RenderedFile(
     end=END,
     notes=("2 texts were cut.",),
 )
+CACHED_WORKBOOK = CachedWorkbook(key="c" * 32, files=(FILE, FILE))
 STATEMENT = StatementUsage(sql="SELECT ?", calls=2, rows=2, milliseconds=1.5)
 USAGE = TaskUsage(
     stage="extract",
@@ -116,7 +118,11 @@ STAGED = StagedPartition(
     statistics=PartitionStatistics(earliest="2013-01-01", latest="2013-01-31", nulls={"note": 3}),
 )
 LAYOUT = RunLayout(
-    run_key="a" * 32, already_published=False, file_names=("flights_2013-01.xlsx",), summaries_with_rows=False
+    run_key="a" * 32,
+    already_published=False,
+    file_names=("flights_2013-01.xlsx",),
+    cached_files=(FILE,),
+    summaries_with_rows=False,
 )
 PLAN = RunPlan(
     request=REQUEST,
@@ -128,6 +134,7 @@ RUN = StagedRun(plan=PLAN, partitions=(STAGED,), layout=LAYOUT)
 SUMMARY = StagedSummary(name="By airline", object_key="reports/x.parquet", rows=16, bytes=900, sha256="0" * 64)
 ESTIMATE = QueryEstimate(rows=27_004.0, cost=1_234.5)
 RECORDS = (
+    CACHED_WORKBOOK,
     REQUEST,
     SourceColumn(name="distance", pg_type="numeric(12,2)"),
     PLAN,

@@ -64,6 +64,7 @@ def staged_run(
             sha256=upload.sha256,
             checksums=upload.checksums,
             freshness_token="t",
+            reusable=False,  # so that the workbooks belong to this run
         )
         for month, upload in zip(months, uploads, strict=True)
     )

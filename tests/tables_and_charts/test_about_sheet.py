@@ -125,6 +125,8 @@ def test_about_of_a_second_file_has_the_rows_of_that_file(tmp_path: Path, bucket
 )
 def test_about_claims_no_more_precision_than_cells_have(tmp_path: Path, notes: list[str], expected: list[str]) -> None:
     definition = events_report(tmp_path, columns=[], summaries=[])
-    sheet = about_sheet(definition, request_of(definition), staged=[], contents={}, notes=notes)
+    request = request_of(definition)
+    dates = (request.start, request.end)
+    sheet = about_sheet(definition, request, dates=dates, created=True, staged=[], contents={}, notes=notes)
     (section,) = (section for section in sheet.sections if section.heading == "Changed or omitted values")
     assert [row[0] for row in section.rows] == expected

@@ -28,6 +28,8 @@ from quire.report.request import RunRequest
 from quire.resource_usage import StageMeters
 from quire.runs.task_groups import MIN_SECONDS, merge_groups, task_groups
 from quire.runs.work_estimate import extract_seconds, output_seconds, render_seconds, scale_estimate
+from quire.runs.workbook_cache import WorkbookKeys, divide_shards
+from quire.runs.workbook_shards import workbook_shards
 from quire.settings import fan_out_setting
 from quire.stages.plan import estimate_uncached, plan_partitions
 
@@ -94,12 +96,16 @@ class PlanTask:
         if estimate is None:
             return PlanOutcome(planned=planned, usage=tuple(meters.usages))
         run_seconds = _run_seconds(definition, planned, estimate)
+        saved_seconds = 0.0
+        if self.limit is not None and run_seconds > self.limit:
+            saved_seconds = _cached_seconds(definition, planned, store=self.store)
+            run_seconds -= saved_seconds
         if self.limit is None or run_seconds > self.limit:
             logger.info("%s: about %.1f s of work; the run fans out", definition.name, run_seconds)
             merged = _merge_partition_groups(definition, planned, estimate)
             return PlanOutcome(planned=merged, usage=tuple(meters.usages))
         logger.info("%s: about %.1f s of work; this task runs all stages", definition.name, run_seconds)
-        planned, is_overrun = self._extract(planned, meters, max_seconds=self.limit * MAX_OVERRUN)
+        planned, is_overrun = self._extract(planned, meters, max_seconds=self.limit * MAX_OVERRUN, saved=saved_seconds)
         if planned.groups or is_overrun:
             logger.info("%s: the run is larger than estimated, so it fans out", definition.name)
             return PlanOutcome(planned=planned, usage=tuple(meters.usages))
@@ -125,8 +131,17 @@ class PlanTask:
             logger.warning("%s; the run fans out, because its work cannot be estimated", error)
             return None
 
-    def _extract(self, planned: PlannedRun, meters: StageMeters, *, max_seconds: float) -> tuple[PlannedRun, bool]:
-        """Returns the run with its extracted partitions, and whether it takes longer than ``max_seconds``."""
+    def _extract(
+        self, planned: PlannedRun, meters: StageMeters, *, max_seconds: float, saved: float
+    ) -> tuple[PlannedRun, bool]:
+        """Returns the run with its extracted partitions, and whether it takes longer than ``max_seconds``.
+
+        Args:
+            planned: the planned run.
+            meters: measures the stage.
+            max_seconds: after this time, no further extraction starts.
+            saved: the seconds that cached workbooks save.
+        """
         began, session = time.monotonic(), self.session.with_own_log()
         with meters.stage("extract", session.statements) as meter:
             extracted = extract_groups(
@@ -143,7 +158,7 @@ class PlanTask:
         remaining = [part for group in planned.groups for part in group if part.key not in keys]
         planned = replace(planned, cached=(*planned.cached, *extracted), groups=task_groups(remaining))
         output = _output_seconds(self.definition, planned, QueryEstimate())
-        return planned, time.monotonic() - began + output > max_seconds
+        return planned, time.monotonic() - began + output - saved > max_seconds
 
 
 def small_run_limit(definition: ReportDefinition, request: RunRequest) -> float | None:
@@ -184,11 +199,10 @@ def merge_workbook_groups(definition: ReportDefinition, laid_out: LaidOutRun) ->
     plan = laid_out.run.plan
     if fan_out_limit(definition, plan.request) == "always":
         return laid_out
-    formats = definition.file_formats(plan.request.formats)
 
     def shard_seconds(shard: WorkbookShard) -> float:
         rows = sum(part.rows for part in shard.slices)
-        return render_seconds(definition, plan.columns, rows=rows, files=1, formats=formats)
+        return render_seconds(definition, plan.columns, rows=rows, files=1, formats=shard.formats)
 
     return replace(laid_out, groups=merge_groups(laid_out.groups, shard_seconds))
 
@@ -210,6 +224,19 @@ def _run_seconds(definition: ReportDefinition, planned: PlannedRun, estimate: Qu
     uncached = sum(map(len, planned.groups))
     extract = extract_seconds(planned.plan.columns, estimate, partitions=uncached)
     return extract + _output_seconds(definition, planned, estimate)
+
+
+def _cached_seconds(definition: ReportDefinition, planned: PlannedRun, *, store: Store) -> float:
+    """Returns the estimated seconds for rendering the workbooks of cached partitions that are already cached."""
+    if definition.workbook.split != "partition":  # the shards are not known until all partitions are extracted
+        return 0.0
+    plan = planned.plan
+    shards = workbook_shards(definition, plan, planned.cached)
+    _, cached = divide_shards(definition, shards, WorkbookKeys(definition, plan, planned.cached), store=store)
+    return sum(
+        render_seconds(definition, plan.columns, rows=file.rows, files=1, formats=[file.name.rpartition(".")[2]])
+        for file in cached
+    )
 
 
 def _output_seconds(definition: ReportDefinition, planned: PlannedRun, estimate: QueryEstimate) -> float:

@@ -164,6 +164,7 @@ def gc() -> None:
         result = collect_garbage(catalog.definitions, store=store, now=now)
         typer.echo(
             f"deleted {format_count(result.runs, 'run')}, {format_count(result.partitions, 'superseded partition')}, "
+            f"{format_count(result.workbooks, 'shared workbook')}, "
             f"{format_count(result.objects, 'object')} ({format_size(result.bytes)}) "
             f"and {format_count(result.uploads, 'abandoned upload')}"
         )

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import AliasChoices, Field
 
 from quire.date_range import DatePartition
+from quire.report.definition.workbook import FileFormat
 from quire.report.request import RunRequest
 
 
@@ -133,13 +134,63 @@ class RowSlice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedFile:
+    """A file that readers can download.
+
+    Args:
+        start: the first date that the file covers.
+        end: the last date that the file covers.
+        earliest: the time column's minimum, in the report's time zone as ISO 8601.
+        latest: the time column's maximum, in the same format.
+        summaries_only: whether the file contains summaries but no rows.
+        notes: sentences about values that the file cannot represent exactly.
+        cache_hit: whether the file existed before this run.
+    """
+
+    name: str
+    key: str
+    rows: int
+    bytes: int
+    sha256: str
+    start: date
+    end: date
+    earliest: str | None = None
+    latest: str | None = None
+    summaries_only: bool = False
+    notes: tuple[str, ...] = ()
+    cache_hit: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedWorkbook:
+    """The files of one workbook in one format, which all runs with the same rows share.
+
+    Args:
+        key: the workbook's key (see ``WorkbookKeys``), which is also part of the record's object key.
+        files: the workbook, and its continuations if it exceeds Excel's limits.
+    """
+
+    key: str
+    files: tuple[RenderedFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkbookShard:
-    """The rows of one workbook. ``stem`` is the file name without its suffix; ``start`` and ``end`` are inclusive."""
+    """The rows of one workbook.
+
+    Args:
+        stem: the file name without its suffix.
+        start: the first date that the workbook covers.
+        end: the last date that the workbook covers.
+        slices: the rows, in order.
+        formats: the file formats to render, without the formats in which the workbook is cached.
+    """
 
     stem: str
     start: date
     end: date
     slices: tuple[RowSlice, ...]
+    formats: tuple[FileFormat, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,14 +200,16 @@ class RunLayout:
     Args:
         run_key: the run's key.
         already_published: whether the run is already published, in which case aggregate and render are skipped.
-        file_names: the names of the files that render writes; empty if the run is already published. If a workbook
+        file_names: the names of the files with rows, in order; empty if the run is already published. If a workbook
             exceeds Excel's limits, it continues in additional files, which are not listed here.
+        cached_files: the files that an earlier run rendered from the same rows, in order.
         summaries_with_rows: whether the workbook with the rows also contains the summaries, which render then needs.
     """
 
     run_key: str
     already_published: bool
     file_names: tuple[str, ...]
+    cached_files: tuple[RenderedFile, ...] = ()
     summaries_with_rows: bool
 
 
@@ -175,32 +228,6 @@ class LaidOutRun:
 
     run: StagedRun
     groups: tuple[tuple[WorkbookShard, ...], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenderedFile:
-    """A file that readers can download.
-
-    Args:
-        start: the first date that the file covers.
-        end: the last date that the file covers.
-        earliest: the time column's minimum, in the report's time zone as ISO 8601.
-        latest: the time column's maximum, in the same format.
-        summaries_only: whether the file contains summaries but no rows.
-        notes: sentences about values that the file cannot represent exactly.
-    """
-
-    name: str
-    key: str
-    rows: int
-    bytes: int
-    sha256: str
-    start: date
-    end: date
-    earliest: str | None = None
-    latest: str | None = None
-    summaries_only: bool = False
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

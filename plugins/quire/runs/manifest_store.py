@@ -69,8 +69,9 @@ def ensure_own_manifest(manifest: Manifest, key: str) -> None:
     report, run = manifest.report, manifest.run
     if manifest_key(report, run) != key or "/" in report or "/" in run:
         raise DamagedObjectError(f"{key} is the manifest for a different report or run: it was copied or modified")
+    folders = (f"reports/{report}/{run}", f"workbooks/{report}")
     for file in manifest.files:
-        if not _is_below(file.key, f"reports/{report}/{run}") or not _is_file_name(file):
+        if not any(_is_file_below(file, folder) for folder in folders):
             raise DamagedObjectError(f"{key} references another run's file: the object was modified")
     for part in manifest.partitions:
         if not _is_below(part.object_key, f"partitions/{report}"):
@@ -85,14 +86,29 @@ def ensure_own_manifest(manifest: Manifest, key: str) -> None:
 def _has_possible_values(manifest: Manifest) -> bool:
     """Returns whether all dates, numbers and parameters are plausible, and pages can safely display them."""
     dated: tuple[Manifest | RenderedFile, ...] = (manifest, *manifest.files)
-    counted = (manifest, *manifest.files, *manifest.partitions, *manifest.summaries, *manifest.usage)
+    counted = (*dated, *manifest.partitions, *manifest.summaries, *manifest.usage)
     return (
-        all(
-            record.start <= record.end < date.max for record in dated
-        )  # the day after the end must also be a valid date
-        and all(abs(number) <= MAX_NUMBER for record in counted for number in _numbers(record))
+        all(map(_has_possible_range, dated))
+        and all(map(_has_possible_numbers, counted))
         and all(map(_is_parameter, manifest.parameters.values()))
     )
+
+
+def is_plausible_file(file: RenderedFile, folder: str) -> bool:
+    """Returns whether a file is inside a folder, and its name, dates and numbers are plausible."""
+    return _is_file_below(file, folder) and _has_possible_range(file) and _has_possible_numbers(file)
+
+
+def _is_file_below(file: RenderedFile, folder: str) -> bool:
+    return _is_below(file.key, folder) and _is_file_name(file)
+
+
+def _has_possible_range(record: Manifest | RenderedFile) -> bool:
+    return record.start <= record.end < date.max  # the day after the end must also be a valid date
+
+
+def _has_possible_numbers(record: Any) -> bool:
+    return all(abs(number) <= MAX_NUMBER for number in _numbers(record))
 
 
 def _numbers(record: Any) -> list[float]:

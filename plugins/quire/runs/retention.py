@@ -20,15 +20,16 @@ from quire.object_store.commit_records import Record, find_record, folder_of
 from quire.object_store.probe import PROBES
 from quire.partition_cache.cache import ensure_own_folder
 from quire.record_types.manifest import manifest_key
-from quire.record_types.stage_records import PartialSummaries, StagedPartition
+from quire.record_types.stage_records import CachedWorkbook, PartialSummaries, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.runs.leases import LEASES, ActiveRun, active_runs
 from quire.runs.manifest_store import load_manifest
+from quire.runs.workbook_cache import WORKBOOKS
 
 logger = logging.getLogger(__name__)
 
 GRACE = timedelta(days=1)  # a younger object may belong to a run that has not yet written the object's record
-ROOTS = ("partitions/", "reports/", "summaries/")
+ROOTS = ("partitions/", "reports/", "summaries/", f"{WORKBOOKS}/")
 LEGACY_LEASES = "running/"  # earlier versions wrote leases here
 
 
@@ -38,6 +39,7 @@ class CollectionResult:
 
     runs: int = 0
     partitions: int = 0
+    workbooks: int = 0
     objects: int = 0
     bytes: int = 0
     uploads: int = 0
@@ -108,6 +110,7 @@ class _ReportCollector:
     def run(self) -> None:
         self._find_runs()
         self._find_partitions()
+        self._find_workbooks()
         self._find_summaries()
         self._store.delete(self._records)
         # If a run read one of these records just before the deletion, the run is still active, or its manifest now
@@ -251,6 +254,27 @@ class _ReportCollector:
         if len(self.unreadable) > unreadable_count:  # an unreadable record may reference any object
             return iter(())
         return (entry for entry in objects if entry.key not in named)
+
+    def _find_workbooks(self) -> None:
+        """Finds shared workbooks that no manifest references, and orphans among their files."""
+        groups = defaultdict(list)
+        for entry in self._store.list(f"{WORKBOOKS}/{self._report}/"):
+            groups[_run_folder(entry.key).removesuffix(".json")].append(entry)
+        for folder, entries in groups.items():
+            record = next((entry for entry in entries if entry.key == f"{folder}.json"), None)
+            files = [entry for entry in entries if entry is not record]
+            unneeded = [
+                file for file in files if self._is_old(file) and not self._may_be_needed(file.key, file.modified)
+            ]
+            if record is None:
+                self._data += unneeded
+            elif len(unneeded) == len(files) and self._is_old(record):
+                self._records.append(record.key)
+                self._data += unneeded
+                self._result.workbooks += 1
+            elif unneeded and (cached := self._read_cached(CachedWorkbook, record.key)):
+                named = {file.key for file in cached.files}
+                self._data += [file for file in unneeded if file.key not in named]
 
     def _find_summaries(self) -> None:
         for root in ("summaries/", LEGACY_LEASES):

@@ -10,7 +10,7 @@ from quire.record_types.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.runs.manifest_store import find_manifest
 
-RENDERER = 7  # increment this number if a code change makes the same rows produce different files
+RENDERER = 8  # increment this number if a code change makes the same rows produce different files
 # These fields do not affect the files, or they affect only the rows, which freshness tokens identify.
 EXCLUDED_FIELDS: dict[str, bool | set[str] | dict[str, set[str]]] = {
     **dict.fromkeys(

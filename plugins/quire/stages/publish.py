@@ -20,6 +20,7 @@ from quire.record_types.stage_records import RenderedFile, StagedRun, StagedSumm
 from quire.report.definition import ReportDefinition
 from quire.runs.file_names import summary_file_name
 from quire.runs.manifest_store import find_manifest
+from quire.runs.workbook_cache import is_shared
 from quire.tables_and_charts.about_sheet import about_sheet
 from quire.tables_and_charts.files_sheet import files_sheet
 from quire.tables_and_charts.summary_sheets import summary_sheets
@@ -48,7 +49,7 @@ def publish_run(
         definition: the report.
         run: the staged run.
         summaries: all of the run's summaries, in order.
-        files: the files that render wrote, in order.
+        files: the files that render wrote.
         session: the source, checked for changed rows if freshness tokens can detect changes.
         store: the store that holds all of the run's objects.
         usage: returns every task's resource usage, including this task's; called when all other work is done.
@@ -60,6 +61,7 @@ def publish_run(
         StoreRefusedError, StoreUnavailableError: the store rejects the request or cannot be reached.
     """
     with error_context(report=definition.name):
+        files = _in_order((*run.layout.cached_files, *files), run.layout.file_names)
         if winner := find_manifest(store, definition.name, run.layout.run_key):
             return _adopt(winner, summaries, files, store=store)
         if run.layout.already_published:  # aggregate and render were skipped
@@ -74,6 +76,7 @@ def publish_run(
         manifest = _manifest(definition, run, summaries, files, notes, usage())
         if lapsed():
             _ensure_rows(run, store=store)
+            _ensure_objects(run, summaries, files, store=store)
         for _ in range(COMMIT_ATTEMPTS):
             if write_once(store, manifest_key(definition.name, run.layout.run_key), manifest):
                 logger.info("%s: published run %s, %s rows", definition.name, run.layout.run_key, manifest.rows)
@@ -84,6 +87,16 @@ def publish_run(
         raise IntegrityError(
             f"run {run.layout.run_key}'s manifest was deleted during publication: run the report again"
         )
+
+
+def _in_order(files: Sequence[RenderedFile], names: Sequence[str]) -> tuple[RenderedFile, ...]:
+    """Sorts files by the layout's names; a continuation, whose name is not in the layout, follows its workbook."""
+    positions = {name: position for position, name in enumerate(names)}
+    numbered, position = list[tuple[int, RenderedFile]](), 0
+    for file in files:
+        position = positions.get(file.name, position)
+        numbered.append((position, file))
+    return tuple(file for _, file in sorted(numbered, key=lambda pair: pair[0]))
 
 
 def _ensure_complete(
@@ -147,9 +160,9 @@ def _adopt(
 def delete_unlisted(
     manifest: Manifest, summaries: Sequence[StagedSummary], files: Sequence[RenderedFile], *, store: Store
 ) -> None:
-    """Deletes the summaries and files that a manifest does not list."""
+    """Deletes the summaries and files that a manifest does not list and other runs do not share."""
     listed = {file.key for file in manifest.files} | {summary.object_key for summary in manifest.summaries}
-    own = [*(file.key for file in files), *(summary.object_key for summary in summaries)]
+    own = [*(file.key for file in files if not is_shared(file)), *(summary.object_key for summary in summaries)]
     store.delete(key for key in own if key not in listed)
 
 
@@ -177,6 +190,8 @@ def _write_summary_workbook(
         about = about_sheet(
             definition,
             request,
+            dates=(request.start, request.end),
+            created=True,
             staged=run.partitions,
             contents={"Rows": sum(part.rows for part in run.partitions), "Data files": len(files)},
             notes=notes,

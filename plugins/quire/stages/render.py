@@ -20,6 +20,7 @@ from quire.postgres.arrow_types import storage_schema
 from quire.record_types.stage_records import RenderedFile, StagedRun, StagedSummary, WorkbookShard
 from quire.report.definition import ReportDefinition, RowSplit
 from quire.report.definition.workbook import FileFormat
+from quire.runs.workbook_cache import WorkbookKeys, commit_files, workbook_folder
 from quire.tables_and_charts.about_sheet import about_sheet, rows_by_partition
 from quire.tables_and_charts.detail_columns import detail_columns
 from quire.tables_and_charts.summary_sheets import summary_sheets
@@ -39,12 +40,14 @@ def render_workbooks(
     store: Store,
     limits: Limits | None = None,
 ) -> tuple[RenderedFile, ...]:
-    """Writes each shard in each of the run's file formats; if an error occurs, deletes all files it has written.
+    """Writes each shard in its file formats. Commits workbooks that other runs can use, so that they render them once.
+
+    If an error occurs, deletes all files that it has written but not committed.
 
     Args:
         definition: the report.
         run: the staged run.
-        shards: a group of the run's workbooks.
+        shards: a group of the run's uncached workbooks.
         summaries: the run's summaries if the workbook contains them (``RunLayout.summaries_with_rows``).
         store: the store that holds the rows and receives the files.
         limits: the limits for sheets and workbooks; by default, Excel's limits.
@@ -55,14 +58,21 @@ def render_workbooks(
         StoreRefusedError, StoreUnavailableError: the store cannot be read from or written to.
     """
     files: list[RenderedFile] = []
+    workbook_keys = WorkbookKeys(definition, run.plan, run.partitions)
     with error_context(report=definition.name), _all_or_none(store) as keys:
         for shard in shards:
-            for file_format in definition.file_formats(run.plan.request.formats):
+            for file_format in shard.formats:
                 began = time.monotonic()
+                key = workbook_keys.key(shard, file_format)
                 rendering = _Rendering(
-                    definition, run, shard, file_format, summaries=summaries, store=store, keys=keys, limits=limits
-                )
+                    definition, run, shard, file_format,
+                    shared_key=key, summaries=summaries, store=store, keys=keys, limits=limits,
+                )  # fmt: skip
                 rendered = rendering.write()
+                if key is not None:
+                    for file in rendered:  # if the commit's response is lost, other runs may already use the files
+                        keys.remove(file.key)
+                    rendered = commit_files(store, definition.name, key, rendered)
                 files += rendered
                 for file in rendered:
                     logger.info("%s: %s rows, %s bytes", file.key, file.rows, file.bytes)
@@ -97,6 +107,7 @@ class _Rendering:
         shard: WorkbookShard,
         file_format: FileFormat,
         *,
+        shared_key: str | None,
         summaries: Sequence[StagedSummary],
         store: Store,
         keys: list[str],
@@ -105,7 +116,10 @@ class _Rendering:
         self.definition, self.run, self.shard, self.format, self.store = definition, run, shard, file_format, store
         self.summaries, self.keys, self.limits = summaries, keys, limits
         self.columns = detail_columns(definition, run.plan)
-        self.folder = f"reports/{definition.name}/{run.layout.run_key}/{uuid.uuid4().hex}"
+        self.is_shared = shared_key is not None
+        own_folder = f"reports/{definition.name}/{run.layout.run_key}"
+        parent = workbook_folder(definition.name, shared_key) if shared_key else own_folder
+        self.folder = f"{parent}/{uuid.uuid4().hex}"
         self.uploads: list[tuple[str, str, Upload]] = []
         self.rows_before = 0  # rows in this shard's previous files
 
@@ -191,7 +205,7 @@ class _Rendering:
         workbook = Workbook(
             title=self.definition.title,
             subject=f"{self.shard.start} to {self.shard.end}",
-            made_at=datetime.fromisoformat(self.run.plan.request.made_at),
+            made_at=datetime.fromisoformat(self._made_at()),
             timezone=self.definition.timezone,
             detail=DetailTable(
                 sheet_name=self.definition.title,
@@ -205,12 +219,21 @@ class _Rendering:
         )
         return write_workbook(workbook, self._open_file, limits=self.limits)
 
+    def _made_at(self) -> str:
+        """Returns when the run was requested, or when the rows of a shared workbook were read."""
+        covered = {part.partition for part in self.shard.slices}
+        snapshots = [part.snapshot_at for part in self.run.partitions if part.key in covered]
+        made_at = self.run.plan.request.made_at
+        return max(snapshots, default="") or made_at if self.is_shared else made_at
+
     def _static_sheets(self, outcome: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
         rows = rows_by_partition(self.shard.slices, skipped=self.rows_before, rows=outcome.rows)
         self.rows_before += outcome.rows
         about = about_sheet(
             self.definition,
             self.run.plan.request,
+            dates=(self.shard.start, self.shard.end),
+            created=not self.is_shared,
             staged=self.run.partitions,
             rows=rows,
             contents={"Rows in this workbook": outcome.rows, "Data sheets": ", ".join(outcome.sheets)},

@@ -23,6 +23,8 @@ def about_sheet(
     definition: ReportDefinition,
     request: RunRequest,
     *,
+    dates: tuple[date, date],
+    created: bool,
     staged: Sequence[StagedPartition],
     rows: Mapping[str, int] | None = None,
     contents: Mapping[str, object],
@@ -32,19 +34,21 @@ def about_sheet(
 
     Args:
         definition: the report.
-        request: the run request, which includes the date range and the parameters.
+        request: the run request.
+        dates: the first and last day that the workbook covers.
+        created: whether to show when the run was requested; False if several runs share the workbook.
         staged: the run's partitions.
         rows: the number of this workbook's rows in each partition; None if it contains every row.
         contents: more facts about the workbook, by label.
         notes: sentences about truncated, changed or omitted values.
     """
-    made_at = datetime.fromisoformat(request.made_at).astimezone(zone(definition.timezone))
+    parts = [part for part in staged if rows is None or part.key in rows]
     sections = [
         FactSection(
             heading="Report",
             rows=(
-                ("First day", request.start),
-                ("Last day", request.end),
+                ("First day", dates[0]),
+                ("Last day", dates[1]),
                 ("Time zone", f"{definition.timezone} (all dates and times in this workbook)"),
                 *((definition.parameters[name].title, _fact(value)) for name, value in request.parameters.items()),
                 *contents.items(),
@@ -53,7 +57,8 @@ def about_sheet(
         FactSection(
             heading="Source",
             rows=(
-                ("Created", made_at.strftime("%Y-%m-%d %H:%M:%S %Z")),
+                *((("Created", _local_time(request.made_at, definition.timezone)),) if created else ()),
+                *(("Rows read", times) for times in _reading_times(parts, definition.timezone)),
                 ("Query", f"sql/{definition.source.sql}"),
                 ("Tables", ", ".join(table.name for table in definition.source.tables) or "not declared"),
                 ("Report name", definition.name),
@@ -67,9 +72,7 @@ def about_sheet(
             heading="Rows by period",
             header=("Period", "First day", "Last day", "Rows"),
             rows=tuple(
-                (part.key, part.start, part.last_day, part.rows if rows is None else rows[part.key])
-                for part in staged
-                if rows is None or part.key in rows
+                (part.key, part.start, part.last_day, part.rows if rows is None else rows[part.key]) for part in parts
             ),
         ),
     ]
@@ -95,6 +98,17 @@ def rows_by_partition(slices: Sequence[RowSlice], *, skipped: int, rows: int) ->
             counts.setdefault(part.partition, 0)
         first = last
     return counts
+
+
+def _reading_times(partitions: Sequence[StagedPartition], timezone: str) -> tuple[str, ...]:
+    """Returns when the rows were read, as one time or a range; nothing if an earlier version read all of the rows."""
+    snapshots = sorted({part.snapshot_at for part in partitions} - {""})
+    times = dict.fromkeys(_local_time(snapshot, timezone) for snapshot in (*snapshots[:1], *snapshots[-1:]))
+    return (" to ".join(times),) if times else ()
+
+
+def _local_time(instant: str, timezone: str) -> str:
+    return datetime.fromisoformat(instant).astimezone(zone(timezone)).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def _fact(value: object) -> object:
