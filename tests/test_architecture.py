@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ HEAVY = ("polars", "pyarrow", "xlsxwriter", "pandas", "airflow", "boto3")
 MAX_FILE_LINES = 300
 MIN_FILES = 400  # fewer files would mean that the search missed folders
 EMPTY_NAMES = {"utils", "helpers", "manager", "common", "base"}
+SHARED_MODULE_NAMES = {"__init__", "__main__"}
+SHARED_FUNCTION_NAMES = {"main"}  # each entry point has its own
+TYPE_NAME = re.compile(r"[A-Z]\w*[a-z]\w*")
 
 
 def sources(*folders: str) -> list[Path]:
@@ -101,6 +105,58 @@ def test_files_are_named_after_their_contents() -> None:
     assert [path for path, parts in names.items() if parts & EMPTY_NAMES] == []
 
 
+def shared_names(sources: Mapping[str, str]) -> list[str]:
+    """Returns the names that several modules share, with the modules, by each module's dotted name.
+
+    A name is a module's own name, or a public function, class or type alias in a module. The functions of commands are
+    exempt, because they have their commands' names.
+    """
+    homes: dict[str, list[str]] = {}
+    for module, source in sources.items():
+        stem = module.rpartition(".")[2]
+        if stem not in SHARED_MODULE_NAMES:
+            homes.setdefault(f"module {stem}", []).append(module)
+        for name in {node_name for node in ast.parse(source).body for node_name in _defined_names(node)}:
+            if not name.startswith("_") and name not in SHARED_FUNCTION_NAMES:
+                homes.setdefault(name, []).append(module)
+    return sorted(f"{name}: {', '.join(modules)}" for name, modules in homes.items() if len(modules) > 1)
+
+
+def _defined_names(node: ast.stmt) -> list[str]:
+    """Returns the functions, classes and type aliases that a statement defines, except type variables."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        is_command = any(".command(" in ast.unparse(decorator) for decorator in node.decorator_list)
+        return [] if is_command else [node.name]
+    if isinstance(node, ast.Assign) and not ast.unparse(node.value).startswith("TypeVar("):
+        return [target.id for target in node.targets if isinstance(target, ast.Name) and TYPE_NAME.fullmatch(target.id)]
+    return []
+
+
+def copied_functions(sources: Mapping[str, str]) -> list[str]:
+    """Returns the functions and classes, private ones included, that several modules define with the same code."""
+    homes: dict[str, list[str]] = {}
+    for module, source in sources.items():
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                homes.setdefault(ast.unparse(node), []).append(f"{module}.{node.name}")
+    return sorted(" = ".join(names) for names in homes.values() if len(names) > 1)
+
+
+def package_sources() -> dict[str, str]:
+    """Returns the source of every module in the package, by its dotted name."""
+    return {
+        ".".join(path.relative_to(PLUGINS).with_suffix("").parts): path.read_text() for path in sources("plugins/quire")
+    }
+
+
+def test_modules_with_different_contents_share_no_names() -> None:
+    assert shared_names(package_sources()) == []
+
+
+def test_modules_contain_no_copies_of_functions() -> None:
+    assert copied_functions(package_sources()) == []
+
+
 @pytest.mark.parametrize("module", ["quire.report.catalog", "quire.report.definition"])
 def test_importing_definitions_loads_nothing_heavy(module: str) -> None:
     code = f"import {module}, sys; print([name for name in {HEAVY!r} if name in sys.modules])"
@@ -116,6 +172,18 @@ def test_importing_definitions_loads_nothing_heavy(module: str) -> None:
 
 def test_rules_detect_violations() -> None:
     """Applies each rule to source code that breaks the rule."""
+    modules = {
+        "quire.a.owner": "class Owner: ...\ndef _read(): return 1\nItem = TypeVar('Item')\nName = Annotated[str, 1]\n",
+        "quire.b.owner": "def _read(): return 1\nOwner = dict[str, str]\nItem = TypeVar('Item')\nLIMIT = 1\n",
+        "quire.b.names": "@app.command()\ndef run(): ...\nName: str = 'a'\nName = Annotated[str, 2]\nLIMIT = 2\n",
+        "quire.b.runs": "def run(): ...\ndef main(): ...\n",
+    }
+    assert shared_names(modules) == [
+        "Name: quire.a.owner, quire.b.names",
+        "Owner: quire.a.owner, quire.b.owner",
+        "module owner: quire.a.owner, quire.b.owner",
+    ]
+    assert copied_functions(modules) == ["quire.a.owner._read = quire.b.owner._read"]
     imported = imports_of(
         "def run():\n    from quire.stages import render\n    import airflow.sdk\nfrom quire import catalog\n"
     )

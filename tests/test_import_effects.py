@@ -117,7 +117,7 @@ def test_environment_uses_of_a_source_with_one_finds_it(source: str, use: str) -
 def test_importing_all_modules_changes_nothing_and_pages_load_no_polars(tmp_path: Path) -> None:
     paths = sources("plugins")
     own = sorted({module_name(path) for path in paths} - ENTRY_POINTS)
-    assert {"quire", "quire.stages.extract", "quire.portal.app", "quire_plugin"} <= set(own)
+    assert {"quire", "quire.stages.extract", "quire.portal.portal_app", "quire_plugin"} <= set(own)
     others = sorted(_third_party_modules(paths))
     variables = [*POLARS_VARIABLES, *ARROW_VARIABLES]
     environment = {name: value for name, value in os.environ.items() if name not in variables}

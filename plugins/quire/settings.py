@@ -17,6 +17,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -29,6 +30,7 @@ DEFAULT_BUCKET = "quire"
 DEFAULT_ACTIVE_RUNS = 10
 DEFAULT_FAN_OUT = "5s"
 MAX_ACTIVE_RUNS = 100
+MAX_LINK_LIFETIME = timedelta(days=7)  # S3's limit for presigned URLs (SigV4)
 PACKAGE_PARENT = Path(__file__).resolve().parents[1]  # plugins/ in a clone or an image, site-packages for the wheel
 CLONE = PACKAGE_PARENT.parent
 ENCODING_HINT = (

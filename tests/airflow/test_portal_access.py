@@ -17,7 +17,7 @@ from tests.airflow.portal import HIDDEN, OUTSIDER, READER, browser, program
 
 ROUTES = """
 import json
-from quire.portal.app import create_app
+from quire.portal.portal_app import create_app
 print(json.dumps([[route.path, sorted(route.methods)] for route in create_app().routes]))
 """
 LOADED = """
@@ -142,4 +142,4 @@ def test_loading_the_plugin_imports_no_large_library(running_stack: LocalStack) 
     assert "quire" in names
     assert {name.partition(".")[0] for name in loaded} & HEAVY == set()
     assert "quire.portal.lazy_app" in loaded
-    assert "quire.portal.app" not in loaded
+    assert "quire.portal.portal_app" not in loaded

@@ -19,9 +19,9 @@ from quire.airflow_api.client import MAX_PAGES, AirflowApi
 from quire.airflow_api.transports import InProcessTransport
 from quire.object_store import Store
 from quire.portal import access
-from quire.portal.app import create_app
 from quire.portal.dependencies import portal_resources
 from quire.portal.lazy_app import HOST
+from quire.portal.portal_app import create_app
 from quire.portal.resources import PortalResources
 from starlette.middleware.base import BaseHTTPMiddleware
 

@@ -15,7 +15,7 @@ from quire.errors import ReportError, StoreUnavailableError
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal.deadline_store import short_timeout_client
-from quire.portal.estimates import MAX_PARTITIONS, estimate
+from quire.portal.estimates import MAX_CHECKED_PARTITIONS, estimate
 from quire.portal.run_requests import parse_request
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline, WorkQueue, WorkUnavailableError
@@ -64,7 +64,7 @@ def test_estimate_of_many_partitions_reads_nothing_from_the_store(
     assert (narrow.partitions, store.requests) == (10, 10)
     wide = estimation(definition, fresh_database, store, end="2015-01-31")(Deadline(LONG))
     assert (wide.partitions, wide.stored, wide.is_exact, store.requests) == (761, 0, False, 10)
-    assert wide.partitions > MAX_PARTITIONS
+    assert wide.partitions > MAX_CHECKED_PARTITIONS
     assert 0.5 < wide.rows / 18_000 < 1.5
 
 

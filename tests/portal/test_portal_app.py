@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from quire.errors import StoreUnavailableError
 from quire.object_store.memory_store import MemoryStore
 from quire.portal import access
-from quire.portal.app import create_app
+from quire.portal.portal_app import create_app
 from quire.portal.resources import PortalResources
 from quire.report.catalog import Catalog
 

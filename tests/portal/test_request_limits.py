@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from quire.portal.request_limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_QUERY_BYTES, RequestSizeLimits
+from quire.portal.request_limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_QUERY_STRING_BYTES, RequestSizeLimits
 
 from tests.portal.in_process import CLIENT, serve
 
@@ -95,7 +95,7 @@ def test_size_limit_times_out_on_an_incomplete_body(parser: Any) -> None:
 
 def test_size_limit_rejects_a_query_over_the_limit(server: tuple[int, Echo]) -> None:
     port, echo = server
-    response = CLIENT.get(f"http://127.0.0.1:{port}/?{'q' * (MAX_QUERY_BYTES + 1)}")
+    response = CLIENT.get(f"http://127.0.0.1:{port}/?{'q' * (MAX_QUERY_STRING_BYTES + 1)}")
     assert (response.status_code, echo.bodies) == (414, [])
     assert CLIENT.get(f"http://127.0.0.1:{port}/?{'q' * 100}").status_code == 200
 

@@ -24,7 +24,7 @@ from quire.record_types.stage_records import (
     StagedPartition,
 )
 from quire.report.definition import ReportDefinition
-from quire.report.definition.workbook import FileFormat
+from quire.report.definition.workbook_options import FileFormat
 from quire.runs.workbook_cache import WorkbookKeys
 from quire.stages.layout import layout_run
 from quire.stages.render import render_workbooks

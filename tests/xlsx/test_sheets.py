@@ -17,9 +17,9 @@ import pyarrow as pa
 import pytest
 from quire.errors import WorkbookError
 from quire.xlsx.detail_sheets import Limits
+from quire.xlsx.excel_limits import MAX_SHEET_ROWS
 from quire.xlsx.model import DetailOutcome, SheetColumn, Workbook
 from quire.xlsx.row_xml import size_bound
-from quire.xlsx.workbook_template import MAX_ROWS
 
 from tests.fast_mode import sized
 from tests.xlsx.books import MADE_AT, ZONE, Files, about, book_of, by_openpyxl, calamine, cell, parts, write, write_rows
@@ -68,8 +68,8 @@ def test_write_workbook_rows_around_batch_size_are_all_written(rows: int) -> Non
 
 @pytest.mark.parametrize(("full_sheets", "more_rows"), [(1, 0), (1, 1), (2, 1)])
 def test_write_workbook_rows_beyond_sheet_limit_begin_another_sheet(full_sheets: int, more_rows: int) -> None:
-    limit = sized(MAX_ROWS, fast=MAX_ROWS // 16)
-    limits = None if limit == MAX_ROWS else Limits(sheet_rows=limit)
+    limit = sized(MAX_SHEET_ROWS, fast=MAX_SHEET_ROWS // 16)
+    limits = None if limit == MAX_SHEET_ROWS else Limits(sheet_rows=limit)
     rows, sheets = full_sheets * (limit - 1) + more_rows, full_sheets + bool(more_rows)
     files, (outcome,) = write(book_of([numbers(rows)], NUMBERS), limits=limits)
     assert outcome.rows == rows

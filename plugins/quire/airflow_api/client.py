@@ -66,7 +66,7 @@ class AirflowApi:
 
     async def runs(self, dag_id: str, *, limit: int, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
         """Returns a page of a DAG's runs, newest first, and how many runs the DAG has."""
-        page = await self._call("GET", _runs_path(dag_id), limit=limit, offset=offset, order_by=NEWEST_FIRST)
+        page = await self._call("GET", _dag_runs_path(dag_id), limit=limit, offset=offset, order_by=NEWEST_FIRST)
         return list(page["dag_runs"]), int(page["total_entries"])
 
     async def runs_between(self, dag_id: str, first: int, stop: int) -> tuple[list[dict[str, Any]], int]:
@@ -83,7 +83,7 @@ class AirflowApi:
         """Returns a DAG's newest runs whose IDs begin with ``prefix``."""
         # Airflow strips trailing punctuation from a prefix, so the response can contain runs that do not match.
         page = await self._call(
-            "GET", _runs_path(dag_id), run_id_prefix_pattern=prefix, limit=PAGE_SIZE, order_by=NEWEST_FIRST
+            "GET", _dag_runs_path(dag_id), run_id_prefix_pattern=prefix, limit=PAGE_SIZE, order_by=NEWEST_FIRST
         )
         return [run for run in page["dag_runs"] if run["dag_run_id"].startswith(prefix)]
 
@@ -99,7 +99,7 @@ class AirflowApi:
 
     async def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Returns a run."""
-        run: dict[str, Any] = await self._call("GET", _run_path(dag_id, run_id))
+        run: dict[str, Any] = await self._call("GET", _dag_run_path(dag_id, run_id))
         return run
 
     async def start_run(self, dag_id: str, conf: dict[str, Any]) -> str:
@@ -122,7 +122,7 @@ class AirflowApi:
         body = {"state": "failed", **({"note": note} if note else {})}
         for attempt in range(FAIL_ATTEMPTS):
             try:
-                await self._call("PATCH", _run_path(dag_id, run_id), json=body)
+                await self._call("PATCH", _dag_run_path(dag_id, run_id), json=body)
                 return
             except RefusedError as error:
                 # The scheduler locks the same rows in a different order, so PostgreSQL can abort either transaction.
@@ -131,7 +131,7 @@ class AirflowApi:
 
     async def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Returns every task instance in a run."""
-        tasks = await self._all(f"{_run_path(dag_id, run_id)}/taskInstances", "task_instances")
+        tasks = await self._all(f"{_dag_run_path(dag_id, run_id)}/taskInstances", "task_instances")
         return [task for task in tasks if task["dag_run_id"] == run_id]
 
     async def tasks_in_state(
@@ -147,7 +147,7 @@ class AirflowApi:
             last: the latest run's ``run_after``.
             pages: the maximum number of pages to read.
         """
-        path, tasks = f"{_runs_path(dag_id)}/~/taskInstances", list[dict[str, Any]]()
+        path, tasks = f"{_dag_runs_path(dag_id)}/~/taskInstances", list[dict[str, Any]]()
         query = {"state": state, "run_after_gte": first, "run_after_lte": last, "order_by": "id"}
         for _ in range(pages):
             page = await self._call(
@@ -160,7 +160,7 @@ class AirflowApi:
 
     async def task_state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
         """Returns a task's state, or None if it has none yet."""
-        path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}"
+        path = f"{_dag_run_path(dag_id, run_id)}/taskInstances/{task_id}"
         try:
             task = await self._call("GET", path)
         except NotFoundError:
@@ -169,7 +169,7 @@ class AirflowApi:
 
     async def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, *, map_index: int = -1) -> Any:
         """Returns an XCom's value, or None if the task has not pushed it."""
-        path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
+        path = f"{_dag_run_path(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         try:
             return (await self._call("GET", path, map_index=map_index, stringify=False))["value"]
         except NotFoundError:
@@ -177,7 +177,7 @@ class AirflowApi:
 
     async def _start_run(self, dag_id: str, run_id: str | None, conf: dict[str, Any]) -> Any:
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
-        return await self._call("POST", _runs_path(dag_id), json=body)
+        return await self._call("POST", _dag_runs_path(dag_id), json=body)
 
     async def _all(self, path: str, name: str, **query: Any) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = []
@@ -202,13 +202,13 @@ def is_run_id(run_id: str) -> bool:
     return run_id not in RESERVED_RUN_IDS and run_id.isprintable()
 
 
-def _run_path(dag_id: str, run_id: str) -> str:
+def _dag_run_path(dag_id: str, run_id: str) -> str:
     if not is_run_id(run_id):
         raise NotFoundError(run_id)
-    return f"{_runs_path(dag_id)}/{_encode(run_id)}"
+    return f"{_dag_runs_path(dag_id)}/{_encode(run_id)}"
 
 
-def _runs_path(dag_id: str) -> str:
+def _dag_runs_path(dag_id: str) -> str:
     return f"/dags/{_encode(dag_id)}/dagRuns"
 
 

@@ -26,7 +26,7 @@ from quire.report.definition import ReportDefinition, StageName
 from quire.report.definition.field_types import parse_fan_out
 from quire.report.request import RunRequest
 from quire.resource_usage import StageMeters
-from quire.runs.task_groups import MIN_SECONDS, merge_groups, task_groups
+from quire.runs.task_groups import MIN_SECONDS, merge_task_groups, task_groups
 from quire.runs.work_estimate import extract_seconds, output_seconds, render_seconds, scale_estimate
 from quire.runs.workbook_cache import WorkbookKeys, divide_shards
 from quire.runs.workbook_shards import workbook_shards
@@ -204,7 +204,7 @@ def merge_workbook_groups(definition: ReportDefinition, laid_out: LaidOutRun) ->
         rows = sum(part.rows for part in shard.slices)
         return render_seconds(definition, plan.columns, rows=rows, files=1, formats=shard.formats)
 
-    return replace(laid_out, groups=merge_groups(laid_out.groups, shard_seconds))
+    return replace(laid_out, groups=merge_task_groups(laid_out.groups, shard_seconds))
 
 
 def _merge_partition_groups(definition: ReportDefinition, planned: PlannedRun, estimate: QueryEstimate) -> PlannedRun:
@@ -217,7 +217,7 @@ def _merge_partition_groups(definition: ReportDefinition, planned: PlannedRun, e
 
     total = sum(partition_seconds(partition) for group in planned.groups for partition in group)
     min_seconds = min(MIN_SECONDS, total / definition.source.parallel)
-    return replace(planned, groups=merge_groups(planned.groups, partition_seconds, min_seconds=min_seconds))
+    return replace(planned, groups=merge_task_groups(planned.groups, partition_seconds, min_seconds=min_seconds))
 
 
 def _run_seconds(definition: ReportDefinition, planned: PlannedRun, estimate: QueryEstimate) -> float:

@@ -13,7 +13,12 @@ from quire.errors import DefinitionError, error_context
 from quire.inbound_webhooks.target import Connection, check_target, ensure_trusted_schema
 from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 from quire.postgres.error_translation import translate_driver_errors
-from quire.postgres.owner import Owner, create_schema, installation_transaction, withdraw_default_grants
+from quire.postgres.schema_owner import (
+    OwnerConnection,
+    create_schema,
+    installation_transaction,
+    withdraw_default_grants,
+)
 from quire.postgres.session_settings import SAFE_SEARCH_PATH
 from quire.report.sql_literal import CLIENT_ENCODING
 
@@ -84,7 +89,7 @@ def _writer(url: str) -> Iterator[Connection]:
         yield connection
 
 
-def _create_tables(owner: Owner, role: str) -> None:
+def _create_tables(owner: OwnerConnection, role: str) -> None:
     create_schema(owner)
     owner.execute(FILE.read_bytes())
     withdraw_default_grants(owner)

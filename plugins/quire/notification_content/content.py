@@ -11,7 +11,7 @@ from quire.report.definition import ReportDefinition, default_title
 from quire.report.request import RunRequest
 
 MAX_FILES = 10
-MAX_WARNINGS = 5
+MAX_WARNING_LINES = 5
 MAX_LINE_LENGTH = 500  # for each warning, reason and parameter value
 
 
@@ -136,7 +136,7 @@ def success_notification(
         files=files,
         more=f"and {format_count(count - MAX_FILES, 'more file')}" if count > MAX_FILES else "",
         pages=(_run_page(definition.name, run_id, base_url), *([archive] if count > 1 else [])),
-        warnings=_limit_warnings(result.warnings),
+        warnings=_warning_lines(result.warnings),
     )
 
 
@@ -209,9 +209,9 @@ def _url(base_url: str, path: str) -> str | None:
     return f"{base_url.rstrip('/')}{path}" if base_url else None
 
 
-def _limit_warnings(warnings: Sequence[str]) -> tuple[str, ...]:
-    lines = tuple(_limit_line(warning) for warning in warnings[:MAX_WARNINGS])
-    more = len(warnings) - MAX_WARNINGS
+def _warning_lines(warnings: Sequence[str]) -> tuple[str, ...]:
+    lines = tuple(_limit_line(warning) for warning in warnings[:MAX_WARNING_LINES])
+    more = len(warnings) - MAX_WARNING_LINES
     return (*lines, f"{format_count(more, 'more warning')} on the run's page") if more > 0 else lines
 
 

@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 
 from quire.errors import DamagedObjectError, IntegrityError, first_line
 from quire.object_store import Store
+from quire.object_store.range_reader import READ_ATTEMPTS
 from quire.object_store.store import MAX_RECORD_BYTES
 from quire.record_types.serialization import field_names, from_json, to_json
 
 logger = logging.getLogger(__name__)
 
 MAX_LOOKUPS = 16  # equals the S3 client's connection pool size
-READ_ATTEMPTS = 3
 COMMIT_ATTEMPTS = 3
 STRUCTURAL_CHARACTERS = (b"[", b"{", b",")
 CHECKSUM = "checksum"  # SHA-256 of all other fields, as JSON

@@ -28,13 +28,12 @@ from quire.object_store.store import (
     StoredObject,
     attachment,
 )
-from quire.settings import StoreSettings
+from quire.settings import MAX_LINK_LIFETIME, StoreSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef, ResponseMetadataTypeDef
 
-MAX_LINK_LIFETIME = timedelta(days=7)  # SigV4's limit; other signature versions and some servers have no limit
 CONFLICT_ATTEMPTS = 5
 MAX_RETRIES = 7  # boto3 waits up to 50 ms before the first retry, then doubles the limit: about 3 s in total
 

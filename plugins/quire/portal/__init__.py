@@ -1,7 +1,8 @@
 """The portal: pages and a JSON API for reports and their runs, served by Airflow's API server.
 
 airflow_plugin, lazy_app         mount the portal and the webhooks, which are loaded on their first request
-app, dependencies, resources     the app, and what its routes share
+portal_app, dependencies         the app, and the dependencies of its routes
+resources                        the catalog, sessions, stores and queues that all routes share
 api, pages, page_formats, views  the routes, and the records that they return
 access                           who the caller is and what the caller may do
 request_limits, work_queue       limits on requests and on concurrent work

@@ -105,7 +105,7 @@ def _check_run_id(run_id: str) -> str:
 
 
 RunId = Annotated[str, Path(max_length=250, description="Run id."), AfterValidator(_check_run_id)]
-ReportName = Annotated[str, Path(pattern="^[a-z][a-z0-9_]*$", description="Report name.")]
+ReportNamePath = Annotated[str, Path(pattern="^[a-z][a-z0-9_]*$", description="Report name.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,24 +139,24 @@ class ReportAccess:
         return self.caller.may("PUT", self.definition.name, DagAccessEntity.RUN)
 
 
-def _file_access(report: ReportName, caller: CallerDep) -> FileAccess:
+def _file_access(report: ReportNamePath, caller: CallerDep) -> FileAccess:
     _ensure_authorized(report, caller, "GET", None)
     return FileAccess(caller=caller, report=report)
 
 
-def _read_access(report: ReportName, caller: CallerDep) -> ReportAccess:
+def _read_access(report: ReportNamePath, caller: CallerDep) -> ReportAccess:
     return _authorize(report, caller, "GET", None)
 
 
-def _estimate_access(report: ReportName, caller: VerifiedCallerDep) -> ReportAccess:
+def _estimate_access(report: ReportNamePath, caller: VerifiedCallerDep) -> ReportAccess:
     return _authorize(report, caller, "GET", None)
 
 
-def _request_access(report: ReportName, caller: VerifiedCallerDep) -> ReportAccess:
+def _request_access(report: ReportNamePath, caller: VerifiedCallerDep) -> ReportAccess:
     return _authorize(report, caller, "POST", DagAccessEntity.RUN)
 
 
-def _cancel_access(report: ReportName, caller: VerifiedCallerDep) -> ReportAccess:
+def _cancel_access(report: ReportNamePath, caller: VerifiedCallerDep) -> ReportAccess:
     return _authorize(report, caller, "PUT", DagAccessEntity.RUN)
 
 

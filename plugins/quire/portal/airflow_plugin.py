@@ -28,7 +28,11 @@ class QuirePlugin(AirflowPlugin):
         []
         if UNSUPPORTED
         else [
-            {"app": RequestSizeLimits(LazyApp("quire.portal.app")), "url_prefix": PREFIX, "name": "Quire's reports"},
+            {
+                "app": RequestSizeLimits(LazyApp("quire.portal.portal_app")),
+                "url_prefix": PREFIX,
+                "name": "Quire's reports",
+            },
             *webhook_apps(),
         ]
     )

@@ -27,7 +27,7 @@ from quire.record_types.manifest import RUN_KEY, Manifest
 from quire.record_types.stage_records import RenderedFile
 from quire.report.catalog import find_definition
 from quire.report.definition.delivery import Delivery
-from quire.report.definition.workbook import FILE_FORMATS
+from quire.report.definition.workbook_options import FILE_FORMATS
 from quire.runs.file_names import is_summary, range_name
 from quire.settings import include_folder
 

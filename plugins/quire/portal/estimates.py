@@ -20,7 +20,7 @@ from quire.postgres.partition_query import estimate_query, query_columns
 from quire.record_types.stage_records import PlannedRun, QueryEstimate, SourceColumn
 from quire.stages.plan import estimate_uncached, plan_partitions
 
-MAX_PARTITIONS = 500  # maximum number of lookups in the store; for more partitions, only the planner is used
+MAX_CHECKED_PARTITIONS = 500  # maximum number of lookups in the store; for more partitions, only the planner is used
 GRACE_SECONDS = 2
 # Average bytes per cell for each format, measured on TPC-H lineitem (16 columns) and the flights (19 columns).
 CELL_BYTES = {"xlsx": 6.5, "csv": 7.5, "parquet": 1.3}
@@ -38,7 +38,7 @@ def estimate(
     session = limit_session(session, deadline)
     request, definition = report_request.request, report_request.definition
     try:
-        if definition.partition.periods(request.start, request.end) > MAX_PARTITIONS:
+        if definition.partition.periods(request.start, request.end) > MAX_CHECKED_PARTITIONS:
             return _estimate_range(report_request, session)
         planned = plan_partitions(definition, request, session=session, store=limit_store(store, deadline))
         uncached = estimate_uncached(definition, planned, session=session)

@@ -14,7 +14,7 @@ from typing import Any
 from quire.portal.lazy_app import App, Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
-MAX_QUERY_BYTES = 8 * 1024
+MAX_QUERY_STRING_BYTES = 8 * 1024
 MAX_HEADER_BYTES = 32 * 1024  # total size of all headers; a session cookie takes 1 to 2 kB
 MAX_PATH_BYTES = 2 * 1024
 MAX_READ_SECONDS = 15.0
@@ -63,8 +63,8 @@ class _Disconnected(Exception):
 def _ensure_small_head(scope: Scope) -> None:
     if len(scope.get("raw_path") or scope["path"].encode()) > MAX_PATH_BYTES:
         raise _Oversized(414, f"The path exceeds {MAX_PATH_BYTES // 1024} kB.")
-    if len(scope["query_string"]) > MAX_QUERY_BYTES:
-        raise _Oversized(414, f"The query string exceeds {MAX_QUERY_BYTES // 1024} kB.")
+    if len(scope["query_string"]) > MAX_QUERY_STRING_BYTES:
+        raise _Oversized(414, f"The query string exceeds {MAX_QUERY_STRING_BYTES // 1024} kB.")
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
         raise _Oversized(431, f"The headers exceed {MAX_HEADER_BYTES // 1024} kB.")
     for name, value in scope["headers"]:

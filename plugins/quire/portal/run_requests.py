@@ -19,7 +19,7 @@ from quire.portal.views import PresetView
 from quire.record_types.serialization import digest
 from quire.report.definition import ReportDefinition
 from quire.report.definition.limits import RequestLimits
-from quire.report.definition.workbook import FILE_FORMATS
+from quire.report.definition.workbook_options import FILE_FORMATS
 from quire.report.request import RunRequest, ensure_within_limits, request_from_conf, request_from_dates
 from quire.settings import max_active_runs
 

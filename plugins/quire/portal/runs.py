@@ -26,7 +26,7 @@ from quire.portal.work_queue import WorkUnavailableError
 from quire.portal_urls import run_path
 from quire.record_types.manifest import Manifest
 from quire.report.definition import ReportDefinition
-from quire.report.definition.workbook import FILE_FORMATS
+from quire.report.definition.workbook_options import FILE_FORMATS
 from quire.runs.file_names import is_summary
 
 logger = logging.getLogger(__name__)

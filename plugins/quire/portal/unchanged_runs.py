@@ -17,7 +17,7 @@ from quire.partition_cache.freshness import is_reusable
 from quire.portal.access import ReportAccess
 from quire.portal.command_line_runs import RUN_ID
 from quire.portal.deadline_store import limit_store
-from quire.portal.estimates import MAX_PARTITIONS, limit_session
+from quire.portal.estimates import MAX_CHECKED_PARTITIONS, limit_session
 from quire.portal.published_files import is_any_missing
 from quire.portal.resources import PortalResources
 from quire.portal.run_outcomes import load_outcome
@@ -59,11 +59,11 @@ async def find_unchanged_run(
     definition, request = report_request.definition, report_request.request
     if not is_reusable(definition, request) or request.fan_out:
         return None
-    if definition.partition.periods(request.start, request.end) > MAX_PARTITIONS:
+    if definition.partition.periods(request.start, request.end) > MAX_CHECKED_PARTITIONS:
         return None
 
     def work(deadline: Deadline) -> tuple[Manifest, datetime] | None:
-        return _find_manifest(
+        return _find_current_manifest(
             report_request, session=resources.open_session(definition), store=store, deadline=deadline
         )
 
@@ -84,7 +84,7 @@ async def find_unchanged_run(
     return UnchangedRun(run_id=run_id, manifest=manifest, read_at=read_at) if has_page else None
 
 
-def _find_manifest(
+def _find_current_manifest(
     report_request: ReportRequest, *, session: SourceSession, store: Store, deadline: Deadline
 ) -> tuple[Manifest, datetime] | None:
     """Returns the manifest for the request's current rows, and when the last of them were read.

@@ -23,7 +23,7 @@ from quire.report.sql_literal import CLIENT_ENCODING
 INSTALLATION_LOCK = 0x7175_6972  # "quir"; the advisory lock for installing and removing tracking
 LOCK_SECONDS = 10  # not longer, because writers must wait behind a transaction that waits for a lock
 
-Owner = psycopg.Connection[dict[str, Any]]
+OwnerConnection = psycopg.Connection[dict[str, Any]]
 
 _FOREIGN_OBJECTS = """
 WITH own (schema) AS (SELECT oid FROM pg_namespace WHERE nspname = 'quire'),
@@ -70,7 +70,7 @@ SELECT tgname::text AS name, tgrelid::regclass::text AS relation FROM pg_trigger
 
 
 @contextmanager
-def owner_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Iterator[Owner]:
+def owner_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Iterator[OwnerConnection]:
     """Opens a transaction in which unqualified names refer to PostgreSQL's own objects.
 
     Args:
@@ -94,7 +94,7 @@ def owner_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Iterator
 
 
 def lock_tables(
-    owner: Owner, tables: Sequence[Composable], mode: LiteralString, *, lock_seconds: int = LOCK_SECONDS
+    owner: OwnerConnection, tables: Sequence[Composable], mode: LiteralString, *, lock_seconds: int = LOCK_SECONDS
 ) -> None:
     """Locks several tables within a total of ``lock_seconds``; lock_timeout alone limits each lock separately.
 
@@ -124,7 +124,7 @@ def lock_tables(
 
 
 @contextmanager
-def installation_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Iterator[Owner]:
+def installation_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Iterator[OwnerConnection]:
     """Opens an ``owner_transaction``, acquires the installation lock, and checks who controls the ``quire`` schema.
 
     Raises:
@@ -136,7 +136,7 @@ def installation_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> I
         yield owner
 
 
-def ensure_own_schema(owner: Owner) -> None:
+def ensure_own_schema(owner: OwnerConnection) -> None:
     """Checks that no other role can execute code with this role's privileges through the ``quire`` schema.
 
     Raises:
@@ -161,14 +161,14 @@ def ensure_own_schema(owner: Owner) -> None:
         )
 
 
-def create_schema(owner: Owner) -> None:
+def create_schema(owner: OwnerConnection) -> None:
     """Creates the ``quire`` schema if it does not exist; only its owner can access the new schema."""
     if owner.execute("SELECT FROM pg_namespace WHERE nspname = 'quire'").fetchone() is None:
         owner.execute("CREATE SCHEMA quire")  # IF NOT EXISTS would accept a schema that another role has just created
         withdraw_default_grants(owner)
 
 
-def withdraw_default_grants(owner: Owner) -> None:
+def withdraw_default_grants(owner: OwnerConnection) -> None:
     """Revokes the privileges that ALTER DEFAULT PRIVILEGES granted to other roles on new objects."""
     for grant in owner.execute(_FOREIGN_GRANTS).fetchall():
         name = Identifier("quire") if grant["object"] == "SCHEMA" else Identifier("quire", grant["name"])

@@ -33,7 +33,7 @@ from quire.resource_usage import StatementLog
 
 UNKNOWN_TYPE = ("unknown", False)  # stands in for a type that was created after the snapshot
 REPORTS_PATH = "DEFAULT"  # the connection's own search_path
-MAX_DIGITS = 1000  # of numeric(p,s)
+MAX_PRECISION = 1000  # of numeric(p,s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,9 +273,9 @@ def _hang_up(connection: socket.socket) -> None:
 def _column(described: Any, name: str, is_own: bool) -> SourceColumn:
     """Converts a column of ``cursor.description``, which reports the type's precision and scale as 16 bits each.
 
-    The scale is a signed 11-bit number (src/include/utils/numeric.h), and the precision is at most ``MAX_DIGITS``.
+    The scale is a signed 11-bit number (src/include/utils/numeric.h), and the precision is at most ``MAX_PRECISION``.
     """
     modifier = None
-    if described.precision is not None and described.precision <= MAX_DIGITS:
+    if described.precision is not None and described.precision <= MAX_PRECISION:
         modifier = described.precision, (described.scale & 0x7FF ^ 1024) - 1024
     return SourceColumn(name=described.name, pg_type=type_name(name, is_own=is_own, modifier=modifier))

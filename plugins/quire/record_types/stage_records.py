@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import AliasChoices, Field
 
 from quire.date_range import DatePartition
-from quire.report.definition.workbook import FileFormat
+from quire.report.definition.workbook_options import FileFormat
 from quire.report.request import RunRequest
 
 

@@ -13,7 +13,7 @@ from quire.report.definition import ReportDefinition
 from quire.report.definition.limits import RequestLimits
 from quire.report.definition.name_checks import suggestion
 from quire.report.definition.report import RESERVED_PARAMETERS
-from quire.report.definition.workbook import FILE_FORMATS, FileFormat
+from quire.report.definition.workbook_options import FILE_FORMATS, FileFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

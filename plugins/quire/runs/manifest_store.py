@@ -13,7 +13,7 @@ from quire.object_store.commit_records import MANIFEST_LIMITS, RecordLimits, fin
 from quire.record_types.manifest import Manifest, manifest_key
 from quire.record_types.stage_records import RenderedFile
 
-MAX_NUMBER = 2**53  # far more rows, bytes or seconds than a real run has
+MAX_RECORD_NUMBER = 2**53  # far more rows, bytes or seconds than a real run has
 MAX_PARAMETER_LENGTH = 100_000  # characters
 SUMMARY_ROOTS = ("summaries", "partitions", "reports")
 
@@ -108,7 +108,7 @@ def _has_possible_range(record: Manifest | RenderedFile) -> bool:
 
 
 def _has_possible_numbers(record: Any) -> bool:
-    return all(abs(number) <= MAX_NUMBER for number in _numbers(record))
+    return all(abs(number) <= MAX_RECORD_NUMBER for number in _numbers(record))
 
 
 def _numbers(record: Any) -> list[float]:

@@ -18,7 +18,7 @@ def task_groups(items: Sequence[Item]) -> tuple[tuple[Item, ...], ...]:
     return tuple(tuple(items[first : first + size]) for first in range(0, len(items), size))
 
 
-def merge_groups(
+def merge_task_groups(
     groups: Sequence[Sequence[Item]], seconds: Callable[[Item], float], *, min_seconds: float = MIN_SECONDS
 ) -> tuple[tuple[Item, ...], ...]:
     """Merges adjacent groups so that each has enough work to justify a task.

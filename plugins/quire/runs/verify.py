@@ -40,7 +40,7 @@ def verify_run(run: str, *, store: Store) -> Verification:
         ParameterError: the run is not published.
         IntegrityError: the manifest cannot be read.
     """
-    manifest = _find_manifest(run, store)
+    manifest = _read_any_manifest(run, store)
     problems: list[str] = []
     expected = {file.key: (file.bytes, file.sha256) for file in manifest.files}
     stored: list[ManifestPartition | StagedSummary] = [*manifest.partitions, *manifest.summaries]
@@ -67,7 +67,7 @@ def verify_run(run: str, *, store: Store) -> Verification:
     )
 
 
-def _find_manifest(run: str, store: Store) -> Manifest:
+def _read_any_manifest(run: str, store: Store) -> Manifest:
     keys = (
         [run]
         if run.endswith("/manifest.json")

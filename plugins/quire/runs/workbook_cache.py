@@ -16,7 +16,7 @@ from quire.object_store.commit_records import commit_once, find_record, map_conc
 from quire.record_types.serialization import digest
 from quire.record_types.stage_records import CachedWorkbook, RenderedFile, RunPlan, StagedPartition, WorkbookShard
 from quire.report.definition import ReportDefinition
-from quire.report.definition.workbook import FileFormat
+from quire.report.definition.workbook_options import FileFormat
 from quire.runs.manifest_store import is_plausible_file
 from quire.runs.run_key import EXCLUDED_FIELDS, RENDERER
 from quire.runs.workbook_shards import combines_rows_and_summaries

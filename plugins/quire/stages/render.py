@@ -19,7 +19,7 @@ from quire.partition_cache.time_bounds import cut_slices, row_time_bounds
 from quire.postgres.arrow_types import storage_schema
 from quire.record_types.stage_records import RenderedFile, StagedRun, StagedSummary, WorkbookShard
 from quire.report.definition import ReportDefinition, RowSplit
-from quire.report.definition.workbook import FileFormat
+from quire.report.definition.workbook_options import FileFormat
 from quire.runs.workbook_cache import WorkbookKeys, commit_files, workbook_folder
 from quire.tables_and_charts.about_sheet import about_sheet, rows_by_partition
 from quire.tables_and_charts.detail_columns import detail_columns

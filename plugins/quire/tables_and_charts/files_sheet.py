@@ -24,8 +24,8 @@ def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:
                         file.name,
                         file.start,
                         file.end,
-                        _wall_clock(file.earliest),
-                        _wall_clock(file.latest),
+                        _cell_value(file.earliest),
+                        _cell_value(file.latest),
                         file.rows,
                         max(1, round(file.bytes / 1000)),
                     )
@@ -36,7 +36,7 @@ def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:
     )
 
 
-def _wall_clock(text: str | None) -> date | None:
+def _cell_value(text: str | None) -> date | None:
     """Returns the cell value for a date or time in ISO 8601, without the time's UTC offset."""
     if not text:
         return None

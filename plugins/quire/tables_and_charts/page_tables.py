@@ -12,11 +12,12 @@ from quire.object_store import Store
 from quire.record_types.manifest import Manifest
 from quire.record_types.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition, Summary
-from quire.tables_and_charts.summary_limits import MAX_TABLE_ROWS, read_first_rows
+from quire.tables_and_charts.summary_limits import read_first_rows
 from quire.tables_and_charts.summary_sheets import summary_sheet
 from quire.tables_and_charts.svg_chart import draw_chart
 from quire.xlsx.cell_values import column_values
 from quire.xlsx.chart_points import charted_rows
+from quire.xlsx.excel_limits import MAX_SHEET_ROWS
 from quire.xlsx.model import SheetColumn, TableSheet
 from quire.xlsx.styles import number_format
 
@@ -87,7 +88,7 @@ def _first_table(
 ) -> SummaryTable | None:
     """Returns a summary's first rows, or None if the summary lacks a column in the current definition."""
     columns = {*(key.column for key in summary.by), *summary.measures}
-    chart_rows = charted_rows(summary.chart.type, MAX_TABLE_ROWS) if summary.chart else 0
+    chart_rows = charted_rows(summary.chart.type, MAX_SHEET_ROWS) if summary.chart else 0
     table, total_rows = read_first_rows(staged, columns, max(MAX_ROWS, chart_rows), store=store)
     sheet = summary_sheet(definition, summary, table)
     if not has_all_columns(sheet):

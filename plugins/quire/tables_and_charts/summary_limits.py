@@ -15,10 +15,10 @@ from quire.object_store import Store
 from quire.record_types.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition
 from quire.tables_and_charts.summary_sheets import sheet_schema, summary_sheets
+from quire.xlsx.excel_limits import MAX_SHEET_ROWS
 from quire.xlsx.model import TableSheet
 
 MAX_STORED_BYTES = 32 * 1024 * 1024
-MAX_TABLE_ROWS = 1_048_576  # Excel's limit per sheet
 MAX_FIXED_BYTES = 32  # per value; the largest decimal's size
 MAX_TABLE_BYTES = 128 * 1024 * 1024  # for all columns, without compression and dictionaries
 MAX_FIRST_BYTES = 8 * 1024 * 1024  # for the rows that a page shows
@@ -121,7 +121,7 @@ def _text_columns(footer: pq.FileMetaData, key: str) -> list[str]:
     columns = [footer.schema.column(position) for position in range(footer.num_columns)]
     uncompressed = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
     is_plain = all(column.max_repetition_level == 0 and column.length <= MAX_FIXED_BYTES for column in columns)
-    if footer.num_rows > MAX_TABLE_ROWS or uncompressed > MAX_TABLE_BYTES or not is_plain:
+    if footer.num_rows > MAX_SHEET_ROWS or uncompressed > MAX_TABLE_BYTES or not is_plain:
         raise IntegrityError(f"{key} has {footer.num_rows} rows and {uncompressed} bytes: too large to display")
     return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
 

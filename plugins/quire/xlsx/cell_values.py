@@ -16,7 +16,7 @@ from quire.output_values.unrepresentable_dates import (
     timestamp_text,
     utc_offset,
 )
-from quire.xlsx.excel_limits import FIRST_DAY, LAST_DAY, LAST_TIME, MAX_DIGITS, MAX_NUMBER_LENGTH
+from quire.xlsx.excel_limits import FIRST_DAY, LAST_DAY, LAST_TIME, MAX_CELL_NUMBER_LENGTH, MAX_DIGITS
 from quire.xlsx.model import SheetColumn
 from quire.xlsx.xml_text import cut_text
 
@@ -82,7 +82,7 @@ def _decimal(value: Decimal) -> float | str:
     if not value.is_finite():
         return _non_finite_text(float(value))
     number = value.normalize(_ALL_DIGITS)
-    if len(number.as_tuple().digits) <= MAX_DIGITS and abs(number.adjusted()) < MAX_NUMBER_LENGTH:
+    if len(number.as_tuple().digits) <= MAX_DIGITS and abs(number.adjusted()) < MAX_CELL_NUMBER_LENGTH:
         return float(value)
     return cut_text(f"{value:f}")
 

@@ -21,7 +21,7 @@ from quire.output_values.unrepresentable_dates import (
     date_text,
     timestamp_text,
 )
-from quire.xlsx.excel_limits import FIRST_DAY, LAST_DAY, LAST_TIME, MAX_DIGITS, MAX_NUMBER_LENGTH
+from quire.xlsx.excel_limits import FIRST_DAY, LAST_DAY, LAST_TIME, MAX_CELL_NUMBER_LENGTH, MAX_DIGITS
 from quire.xlsx.xml_text import cut_texts, longest
 
 EPOCH_SERIAL = 25_569  # 1970-01-01 in Excel's days since 1899-12-30
@@ -166,7 +166,11 @@ def _has_exact_digits(texts: pl.Series) -> pl.Series | None:
         return None
     digits = texts.str.replace_all(r"[-.]", "").str.strip_chars_start("0")
     is_number = digits.str.strip_chars_end("0").str.len_bytes() <= MAX_DIGITS
-    return is_number if max_length <= MAX_NUMBER_LENGTH else is_number & (texts.str.len_bytes() <= MAX_NUMBER_LENGTH)
+    return (
+        is_number
+        if max_length <= MAX_CELL_NUMBER_LENGTH
+        else is_number & (texts.str.len_bytes() <= MAX_CELL_NUMBER_LENGTH)
+    )
 
 
 def _numbers(

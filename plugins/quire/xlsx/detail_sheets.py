@@ -10,6 +10,7 @@ from itertools import chain, islice
 
 from quire.errors import WorkbookError
 from quire.human_readable import format_count
+from quire.xlsx.excel_limits import MAX_SHEET_ROWS
 from quire.xlsx.model import DetailOutcome, Workbook
 from quire.xlsx.names import sheet_name
 from quire.xlsx.package import WRITE_BYTES, CountedSink, Part
@@ -18,7 +19,6 @@ from quire.xlsx.row_xml import RenderedRows, RowRenderer, size_bound
 from quire.xlsx.shared_strings import SharedStrings
 from quire.xlsx.totals_row import Totals
 from quire.xlsx.workbook_template import (
-    MAX_ROWS,
     DetailSheet,
     SheetFrame,
     cut_frame,
@@ -43,7 +43,7 @@ class Limits:
             strings.
     """
 
-    sheet_rows: int = MAX_ROWS
+    sheet_rows: int = MAX_SHEET_ROWS
     sheet_bytes: int = 4 * 2**30 - 64 * 2**20
     file_bytes: int = 4 * 2**30 - 256 * 2**20
     shared_rows: int = 65_536

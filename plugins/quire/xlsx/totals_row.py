@@ -13,7 +13,7 @@ import pyarrow as pa
 from quire.human_readable import format_count
 from quire.output_values.unrepresentable_dates import UnrepresentableDate
 from quire.xlsx.column_totals import EXACT, PartialTotal, combine
-from quire.xlsx.excel_limits import MAX_DIGITS, MAX_NUMBER_LENGTH
+from quire.xlsx.excel_limits import MAX_CELL_NUMBER_LENGTH, MAX_DIGITS
 from quire.xlsx.model import DetailTable, SheetColumn
 from quire.xlsx.names import column_letters
 from quire.xlsx.row_xml import RenderedColumn
@@ -223,4 +223,4 @@ def _is_number(value: Any) -> bool:
 
 
 def _fits_float(value: Decimal) -> bool:
-    return abs(value.adjusted()) < MAX_NUMBER_LENGTH
+    return abs(value.adjusted()) < MAX_CELL_NUMBER_LENGTH

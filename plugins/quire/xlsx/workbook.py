@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from quire.errors import WorkbookError
 from quire.xlsx.detail_sheets import DetailWriter, Limits
+from quire.xlsx.excel_limits import MAX_SHEET_COLUMNS
 from quire.xlsx.model import DetailOutcome, OpenFile, Workbook
 from quire.xlsx.package import CountedSink, Part, write_package
 from quire.xlsx.package_parts import merge_parts, rename_sheets
@@ -15,7 +16,7 @@ from quire.xlsx.read_ahead import read_ahead
 from quire.xlsx.row_batches import DetailRows, even_batches
 from quire.xlsx.totals_row import Totals
 from quire.xlsx.widths import column_widths
-from quire.xlsx.workbook_template import MAX_COLUMNS, build_book
+from quire.xlsx.workbook_template import build_book
 
 RENDERERS = min(2, os.cpu_count() or 1)
 READ_AHEAD = 2
@@ -50,8 +51,8 @@ def write_workbook(
                 iter((name, (body,)) for name, body in parts.items()), CountedSink(sink), made_at=workbook.made_at
             )
         return (outcome,)
-    if not 1 <= len(detail.columns) <= MAX_COLUMNS:
-        raise WorkbookError(f"a sheet has 1 to {MAX_COLUMNS:,} columns, not {len(detail.columns):,}")
+    if not 1 <= len(detail.columns) <= MAX_SHEET_COLUMNS:
+        raise WorkbookError(f"a sheet has 1 to {MAX_SHEET_COLUMNS:,} columns, not {len(detail.columns):,}")
     outcomes: list[DetailOutcome] = []
     with (
         read_ahead(even_batches(detail), depth=READ_AHEAD) as batches,

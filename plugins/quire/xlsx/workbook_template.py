@@ -18,6 +18,7 @@ from xlsxwriter.worksheet import Worksheet
 
 from quire.errors import WorkbookError
 from quire.xlsx.cells import Styles
+from quire.xlsx.excel_limits import MAX_SHEET_ROWS
 from quire.xlsx.illegal_characters import escape_illegal_characters
 from quire.xlsx.model import DetailTable, FactSheet, TableSheet, Workbook
 from quire.xlsx.names import column_letters, sheet_name
@@ -26,7 +27,6 @@ from quire.xlsx.styles import Formats, number_format, side_of, total_number_form
 from quire.xlsx.widths import header_height, header_lines
 from quire.xlsx.xml_text import cut_text
 
-MAX_ROWS, MAX_COLUMNS = 1_048_576, 16_384
 OPTIONS = {
     "in_memory": True,
     "strings_to_formulas": False,
@@ -203,5 +203,5 @@ def _write_frame(
     sheet.repeat_rows(0)
     sheet.set_footer("&L&8&A&R&8Page &P of &N")
     sheet.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.6)
-    cells = f"A1:{column_letters(last)}{MAX_ROWS}"
+    cells = f"A1:{column_letters(last)}{MAX_SHEET_ROWS}"
     sheet.ignore_errors({"number_stored_as_text": cells, "two_digit_text_year": cells})

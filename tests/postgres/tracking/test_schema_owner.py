@@ -12,7 +12,7 @@ from quire.dev_stack.postgres_server import PostgresServer
 from quire.errors import NotTrackedError, SourceUnavailableError, UntrustedSchemaError
 from quire.inbound_webhooks.delivery_tables import check_webhook, install_tables
 from quire.inbound_webhooks.ingest import ingest
-from quire.postgres.owner import INSTALLATION_LOCK
+from quire.postgres.schema_owner import INSTALLATION_LOCK
 from quire.postgres.tracking.installation import compact, track, untrack
 
 from tests.events import fill_events

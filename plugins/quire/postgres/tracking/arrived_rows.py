@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg.sql import SQL, Identifier, Literal
 
-from quire.postgres.owner import Owner
+from quire.postgres.schema_owner import OwnerConnection
 from quire.postgres.tracking.triggers import node_name
 
 _NODE_STATE = """
@@ -20,7 +20,7 @@ SELECT pg_relation_size(class.oid) > 0 AS has_rows,
 """
 
 
-def log_arrived_rows(owner: Owner, node: int, time_column: str | None) -> None:
+def log_arrived_rows(owner: OwnerConnection, node: int, time_column: str | None) -> None:
     """Logs the existing rows in a new partition.
 
     Reads the rows only if trusted roles own the partition and its schema. An untrusted owner could replace the

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from quire.errors import ReportError, error_context
-from quire.postgres.owner import (
+from quire.postgres.schema_owner import (
     LOCK_SECONDS,
-    Owner,
+    OwnerConnection,
     create_schema,
     ensure_own_schema,
     installation_transaction,
@@ -155,12 +155,12 @@ def compact(owner_url: str) -> int:
         return int(row["removed"]) if row else 0
 
 
-def _is_installed(owner: Owner) -> bool:
+def _is_installed(owner: OwnerConnection) -> bool:
     row = owner.execute("SELECT to_regclass('quire.tracking') IS NOT NULL AS yes").fetchone()
     return bool(row and row["yes"])
 
 
-def _create_views(owner: Owner) -> None:
+def _create_views(owner: OwnerConnection) -> None:
     """Creates the views for readers, unless the digests in the views' comments show that they are up to date."""
     text = (FILES / "change_views.sql").read_bytes()
     comment = f"Quire {hashlib.sha256(text).hexdigest()}"
@@ -178,7 +178,7 @@ def _create_views(owner: Owner) -> None:
     )
 
 
-def _inspect_as_owner(owner: Owner, tables: Sequence[SourceTable]) -> tuple[TableState, ...]:
+def _inspect_as_owner(owner: OwnerConnection, tables: Sequence[SourceTable]) -> tuple[TableState, ...]:
     """Returns each table's state; resolves unqualified names under the connection's own search_path."""
     owner.execute("SET LOCAL search_path TO DEFAULT")
     resolved = owner.execute(resolution_query(tables).encode()).fetchall()
@@ -187,7 +187,7 @@ def _inspect_as_owner(owner: Owner, tables: Sequence[SourceTable]) -> tuple[Tabl
     return table_states(tables, owner.execute(inspection_query(tables, relations).encode()).fetchall())
 
 
-def _track_table(owner: Owner, state: TableState) -> str:
+def _track_table(owner: OwnerConnection, state: TableState) -> str:
     registered = _registered(owner, state)
     for node in state.incomplete:
         create_triggers(owner, node, state.table.time_column)
@@ -225,7 +225,7 @@ def _may_have_missed_changes(registered: _Registered, state: TableState) -> bool
     )
 
 
-def _registered(owner: Owner, state: TableState) -> _Registered | None:
+def _registered(owner: OwnerConnection, state: TableState) -> _Registered | None:
     row = owner.execute(
         "SELECT format_type(column_type, NULL) AS column_type, nodes::oid[]::bigint[] AS nodes "
         "FROM quire.tracked_table WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s::name",
@@ -241,7 +241,7 @@ def _registered(owner: Owner, state: TableState) -> _Registered | None:
     )
 
 
-def _register(owner: Owner, state: TableState) -> None:
+def _register(owner: OwnerConnection, state: TableState) -> None:
     owner.execute(
         "INSERT INTO quire.tracked_table (relation, time_column, column_type, nodes) "
         "VALUES (%s::oid, %s::name, %s::text::regtype, %s::oid[]::regclass[])",
@@ -249,21 +249,21 @@ def _register(owner: Owner, state: TableState) -> None:
     )
 
 
-def _unregister(owner: Owner, registered: _Registered) -> None:
+def _unregister(owner: OwnerConnection, registered: _Registered) -> None:
     owner.execute(
         "DELETE FROM quire.tracked_table WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s::name",
         [registered.relation, registered.time_column],
     )
 
 
-def _forget_dropped_tables(owner: Owner) -> None:
+def _forget_dropped_tables(owner: OwnerConnection) -> None:
     for table in ("tracking", "tracked_table"):
         owner.execute(
             SQL("DELETE FROM quire.{} WHERE relation NOT IN (SELECT oid FROM pg_class)").format(Identifier(table))
         )
 
 
-def _replace_registration(owner: Owner, report: str, states: Sequence[TableState]) -> None:
+def _replace_registration(owner: OwnerConnection, report: str, states: Sequence[TableState]) -> None:
     owner.execute("DELETE FROM quire.tracking WHERE report = %s::text", [report])
     owner.cursor().executemany(
         "INSERT INTO quire.tracking (report, relation, time_column) VALUES (%s::text, %s::oid, %s::name)",
@@ -271,12 +271,12 @@ def _replace_registration(owner: Owner, report: str, states: Sequence[TableState
     )
 
 
-def _only(owner: Owner, nodes: Iterable[int]) -> list[Composed]:
+def _only(owner: OwnerConnection, nodes: Iterable[int]) -> list[Composed]:
     """Returns ``ONLY name`` for each node that still exists. Each partition is a separate node."""
     return [SQL("ONLY {}").format(node_name(owner, node)) for node in nodes if kind_of(owner, node)]
 
 
-def _release_unclaimed(owner: Owner, *, lock_seconds: int = LOCK_SECONDS) -> None:
+def _release_unclaimed(owner: OwnerConnection, *, lock_seconds: int = LOCK_SECONDS) -> None:
     """Removes tracking from tables that no report tracks anymore."""
     unclaimed = owner.execute(
         "DELETE FROM quire.tracked_table AS tracked WHERE NOT EXISTS (SELECT FROM quire.tracking AS claim "

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from quire.postgres.owner import Owner
+from quire.postgres.schema_owner import OwnerConnection
 from quire.postgres.tracking.inspection import REPLICA, STATEMENTS, trigger_name
 
 FILES = files("quire.postgres.tracking") / "sql"
@@ -19,7 +19,7 @@ _ROWS = {
 }
 
 
-def create_triggers(owner: Owner, node: int, time_column: str | None) -> None:
+def create_triggers(owner: OwnerConnection, node: int, time_column: str | None) -> None:
     """Creates or replaces a node's triggers. CREATE TRIGGER waits for writers, so the triggers miss no changes."""
     table = node_name(owner, node)
     owner.execute(  # the log may also lack changes to other tracked tables that contain this node
@@ -53,7 +53,7 @@ def create_triggers(owner: Owner, node: int, time_column: str | None) -> None:
         )
 
 
-def _create_logger(owner: Owner, time_column: str | None) -> Identifier:
+def _create_logger(owner: OwnerConnection, time_column: str | None) -> Identifier:
     """Creates the trigger function for nodes with a given time column, and returns the function's name."""
     function = Identifier("quire", trigger_name("log", time_column))
     buckets = {
@@ -68,7 +68,7 @@ def _create_logger(owner: Owner, time_column: str | None) -> Identifier:
     return function
 
 
-def unclaimed_nodes(owner: Owner, nodes: Collection[int], time_column: str | None) -> list[int]:
+def unclaimed_nodes(owner: OwnerConnection, nodes: Collection[int], time_column: str | None) -> list[int]:
     """Returns the nodes that no longer belong to any tracked table with this time column."""
     rows = owner.execute(
         "SELECT node::bigint FROM unnest(%s::oid[]) AS node WHERE NOT EXISTS (SELECT FROM quire.tracked_table "
@@ -78,7 +78,7 @@ def unclaimed_nodes(owner: Owner, nodes: Collection[int], time_column: str | Non
     return [row["node"] for row in rows]
 
 
-def drop_triggers(owner: Owner, nodes: Collection[int], time_column: str | None) -> None:
+def drop_triggers(owner: OwnerConnection, nodes: Collection[int], time_column: str | None) -> None:
     """Drops the triggers of unclaimed nodes, and deletes their records from the log."""
     for node in nodes:
         if kind_of(owner, node):
@@ -94,13 +94,13 @@ def drop_triggers(owner: Owner, nodes: Collection[int], time_column: str | None)
         )
 
 
-def kind_of(owner: Owner, node: int) -> str | None:
+def kind_of(owner: OwnerConnection, node: int) -> str | None:
     """Returns a node's relkind, or None if it was dropped."""
     row = owner.execute("SELECT relkind::text AS kind FROM pg_class WHERE oid = %s::oid", [node]).fetchone()
     return row["kind"] if row else None
 
 
-def node_name(owner: Owner, node: int) -> Composed:
+def node_name(owner: OwnerConnection, node: int) -> Composed:
     """Returns a node's qualified name as an SQL identifier."""
     row = owner.execute(
         "SELECT nspname, relname FROM pg_class JOIN pg_namespace AS space ON space.oid = relnamespace "

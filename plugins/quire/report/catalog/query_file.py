@@ -12,7 +12,6 @@ from quire.report.catalog.yaml_document import FileProblem, YamlDocument, defini
 from quire.report.definition import ReportDefinition
 from quire.report.definition.name_checks import suggestion
 
-MAX_PROBLEMS = 100  # maximum per file; an error lists the first few problems and counts the remaining ones
 RANGE_BINDS = ("start", "end")
 Suggest = Callable[[str, Iterable[str]], str]
 
@@ -44,7 +43,7 @@ def read_query(
     sql = text.rstrip().removesuffix(";").rstrip() + "\n"
     sql_file = path.relative_to(include.parent).as_posix()
     problems = _placeholder_problems(sql, definition, document, sql_file=sql_file, file=file, suggest=suggest)
-    if first_problems := list(islice(problems, MAX_PROBLEMS)):
+    if first_problems := list(islice(problems, sql_template.MAX_PROBLEMS)):
         raise definition_error(first_problems)
     return sql
 

@@ -16,13 +16,13 @@ import yaml
 from quire.errors import DefinitionError
 from quire.report.catalog.yaml_hints import advice_of
 from quire.report.catalog.yaml_limits import first_excess
+from quire.report.definition.parameter import MAX_NUMBER_LENGTH
 
 MAX_LISTED_PROBLEMS = 3  # per error, because an error is a single line
 STRING = "tag:yaml.org,2002:str"
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 MERGE = "tag:yaml.org,2002:merge"
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-MAX_NUMBER_LENGTH = 400  # in characters; Python raises an error if it formats an integer of more than 4,300 digits
 # The safe loader supports these types, but JSON does not. Pydantic would accept the bytes of !!binary as a string.
 FOREIGN_TAGS = {f"tag:yaml.org,2002:{name}": f"!!{name}" for name in ("binary", "omap", "pairs", "set")}
 # PostgreSQL, Airflow's metadata database, rejects NUL and surrogates. Multi-line strings may contain newlines and tabs.

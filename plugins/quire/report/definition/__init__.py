@@ -1,16 +1,16 @@
 """Frozen pydantic models for a report's YAML file.
 
-    report        ReportDefinition: the entire file, and checks that involve several of its parts
-    source        the query, its tables and its freshness
-    workbook      columns, file formats, and the split into files
-    summary       grouped tables and their charts
-    delivery      link and run lifetimes, and notification recipients
-    owner         the contact for readers
-    limits        the largest request that a report accepts
-    parameter     the query's parameters, and the conversion of their values
-    field_types   types for single fields: names, durations, time zones, cron expressions and windows
-    name_checks   detection of duplicate names, and suggestions for misspelled names
-    strict_model  the frozen base class, which rejects unknown keys
+    report            ReportDefinition: the entire file, and checks that involve several of its parts
+    source            the query, its tables and its freshness
+    workbook_options  columns, file formats, and the split into files
+    summary           grouped tables and their charts
+    delivery          link and run lifetimes, and notification recipients
+    owner             the contact for readers
+    limits            the largest request that a report accepts
+    parameter         the query's parameters, and the conversion of their values
+    field_types       types for single fields: names, durations, time zones, cron expressions and windows
+    name_checks       detection of duplicate names, and suggestions for misspelled names
+    strict_model      the frozen base class, which rejects unknown keys
 
 The models' checks do not need a database. ``quire.report.catalog`` reads the files; ``quire check`` also validates
 expressions (``of``) and the query's columns.
@@ -23,12 +23,12 @@ from quire.report.definition.owner import Owner
 from quire.report.definition.parameter import Parameter, ParameterValue
 from quire.report.definition.report import ReportDefinition, StageName
 from quire.report.definition.source import Probe, Source, SourceTable
-from quire.report.definition.summary import Aggregation, Chart, ChartType, GroupKey, Measure, SortKey, Summary
-from quire.report.definition.workbook import Column, CsvOptions, FileFormat, RowSplit, Total, Workbook
+from quire.report.definition.summary import Aggregation, ChartOptions, ChartType, GroupKey, Measure, SortKey, Summary
+from quire.report.definition.workbook_options import Column, CsvOptions, FileFormat, RowSplit, Total, WorkbookOptions
 
 __all__ = [
     "Aggregation",
-    "Chart",
+    "ChartOptions",
     "ChartType",
     "Column",
     "CsvOptions",
@@ -51,6 +51,6 @@ __all__ = [
     "StageName",
     "Summary",
     "Total",
-    "Workbook",
+    "WorkbookOptions",
     "default_title",
 ]

@@ -9,8 +9,7 @@ from pydantic import ConfigDict, Discriminator, Tag, model_validator
 
 from quire.report.definition.field_types import Address, ClassPath, Duration
 from quire.report.definition.strict_model import StrictModel, field_error, value_kind
-
-MAX_LINK_LIFETIME = timedelta(days=7)  # S3's limit for presigned URLs
+from quire.settings import MAX_LINK_LIFETIME
 
 
 class Notifier(StrictModel):

@@ -31,6 +31,11 @@ def default_title(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+def title_from_name(fields: dict[str, Any]) -> str:
+    """Returns the default title for a model's validated fields, for a pydantic ``default_factory``."""
+    return default_title(fields.get("name", ""))
+
+
 def _matching(pattern: str, requirement: str) -> Callable[[str], str]:
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):

@@ -21,6 +21,7 @@ from quire.report.definition.field_types import (
     Window,
     default_title,
     parse_window,
+    title_from_name,
 )
 from quire.report.definition.limits import MAX_READER_DAYS, RequestLimits
 from quire.report.definition.name_checks import duplicates_ignoring_case, find_duplicates
@@ -29,15 +30,11 @@ from quire.report.definition.parameter import Parameter, ParameterValue, bind_pa
 from quire.report.definition.source import Source
 from quire.report.definition.strict_model import StrictModel, field_error
 from quire.report.definition.summary import GroupKey, Summary
-from quire.report.definition.workbook import Column, FileFormat, Workbook
+from quire.report.definition.workbook_options import Column, FileFormat, WorkbookOptions
 from quire.report.sql_literal import TypedNull
 
 StageName = Literal["plan", "extract", "layout", "aggregate", "render", "publish"]
 RESERVED_PARAMETERS = ("start", "end", "force", "formats", "fan_out")  # every run has these parameters
-
-
-def _title_from_name(fields: dict[str, Any]) -> str:
-    return default_title(fields.get("name", ""))
 
 
 def _window_from_partition(fields: dict[str, Any]) -> str:
@@ -53,7 +50,7 @@ class ReportDefinition(StrictModel):
     """
 
     name: ReportName
-    title: Label = Field(default_factory=_title_from_name)
+    title: Label = Field(default_factory=title_from_name)
     description: Prose = ""
     owner: Owner | None = None
     limits: RequestLimits = RequestLimits()
@@ -66,7 +63,7 @@ class ReportDefinition(StrictModel):
     parameters: Mapping[ParameterName, Parameter] = Field(default_factory=dict)
     columns: tuple[Column, ...] = ()
     summaries: tuple[Summary, ...] = ()
-    workbook: Workbook = Workbook()
+    workbook: WorkbookOptions = WorkbookOptions()
     delivery: Delivery = Delivery()
     queues: Mapping[StageName, Label] = Field(default_factory=dict)
     pools: Mapping[StageName, Label] = Field(default_factory=dict)

@@ -12,10 +12,10 @@ from quire.date_range import Grain
 from quire.report.definition.field_types import Expression, FormatCode, Label, default_title
 from quire.report.definition.name_checks import duplicates_ignoring_case, suggestion
 from quire.report.definition.strict_model import StrictModel, field_error
+from quire.xlsx.names import MAX_SHEET_NAME_LENGTH
 
 Aggregation = Literal["count", "sum", "mean", "min", "max", "n_unique", "median"]
 ChartType = Literal["column", "bar", "line", "area", "pie", "scatter"]
-SHEET_NAME_LENGTH = 31  # Excel's limit; _check_sheet_name checks Excel's other rules
 RESERVED_SHEETS = {"about", "files", "history"}  # Quire writes the first two sheets; Excel reserves the third name
 
 
@@ -69,7 +69,7 @@ class SortKey(StrictModel):
         return value
 
 
-class Chart(StrictModel):
+class ChartOptions(StrictModel):
     """A chart of the summary's columns."""
 
     type: ChartType
@@ -92,7 +92,7 @@ class Summary(StrictModel):
     by: tuple[GroupKey, ...]
     measures: Mapping[Label, Measure]
     sort: tuple[SortKey, ...] = ()
-    chart: Chart | None = None
+    chart: ChartOptions | None = None
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -102,8 +102,8 @@ class Summary(StrictModel):
     @field_validator("name")
     @classmethod
     def _check_sheet_name(cls, name: str) -> str:
-        if len(name) > SHEET_NAME_LENGTH:
-            raise ValueError(f"has {len(name)} characters: Excel allows {SHEET_NAME_LENGTH} in a sheet name")
+        if len(name) > MAX_SHEET_NAME_LENGTH:
+            raise ValueError(f"has {len(name)} characters: Excel allows {MAX_SHEET_NAME_LENGTH} in a sheet name")
         if re.search(r"[\[\]:*?/\\]|^'|'$", name) or name != name.strip():
             raise ValueError(
                 f"is {name!r}: a sheet name must not contain []:*?/\\, nor start or end with an apostrophe or a space"

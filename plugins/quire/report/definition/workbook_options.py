@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, StrictBool, StrictInt, Tag, model_validator
 
-from quire.report.definition.field_types import FormatCode, Label, default_title
+from quire.report.definition.field_types import FormatCode, Label, title_from_name
 from quire.report.definition.name_checks import find_duplicates
 from quire.report.definition.strict_model import StrictModel, field_error, value_kind
 
 Total = Literal["sum", "mean", "min", "max", "count"]
 FileFormat = Literal["xlsx", "csv", "parquet"]
 FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
-
-
-def _title_from_name(fields: dict[str, Any]) -> str:
-    return default_title(fields.get("name", ""))
 
 
 class Column(StrictModel):
@@ -31,7 +27,7 @@ class Column(StrictModel):
     """
 
     name: Label
-    title: Label = Field(default_factory=_title_from_name)
+    title: Label = Field(default_factory=title_from_name)
     width: float | None = Field(default=None, gt=0, le=255, strict=True)
     format: FormatCode | None = None
     total: Total | None = None
@@ -59,7 +55,7 @@ class CsvOptions(StrictModel):
     escape_formulas: StrictBool = False
 
 
-class Workbook(StrictModel):
+class WorkbookOptions(StrictModel):
     """How a run writes its rows to files.
 
     Args:
