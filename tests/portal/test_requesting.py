@@ -32,7 +32,7 @@ class Airflow:
     def __init__(self, portal: Portal) -> None:
         self.runs: list[dict[str, Any]] = []
         self.published: dict[str, str] = {}  # run keys by run ID
-        self.may_list_all = True
+        self.may_list_all = self.may_read_xcoms = True
         host = portal.host
         self._serve_results(host)
 
@@ -84,6 +84,8 @@ class Airflow:
     def _serve_results(self, host: FastAPI) -> None:
         @host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}")
         def show_value(dag_id: str, run_id: str, task_id: str, key: str) -> dict[str, Any]:
+            if not self.may_read_xcoms:
+                raise HTTPException(403, "Forbidden")
             is_published = (task_id, key) == ("plan", "return_value") and run_id in self.published
             return {"value": {"run": self.published[run_id], "reused": False} if is_published else None}
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import psycopg
 import pytest
+from quire.errors import StoreUnavailableError
+from quire.object_store.commit_records import write_once
 from quire.object_store.memory_store import MemoryStore
 from quire.pipeline import run_report
 from quire.portal.work_queue import WorkQueue
-from quire.record_types.manifest import Manifest
+from quire.record_types.manifest import Manifest, manifest_key
 from quire.report.definition import ReportDefinition
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.portal.in_process import Portal, open_portal
 from tests.portal.published_runs import publish_run
 from tests.portal.test_requesting import Airflow
+from tests.portal.unreliable_stores import LONG, ObservedStore
 
 RUN_ID = "ask__0123456789abcdef__1"
 DAYS = {"start": "2013-01-01", "end": "2013-02-28"}
@@ -30,6 +35,11 @@ PROBED = {"freshness": {"probe": "id"}}
 def definition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReportDefinition:
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
     return events_report(tmp_path, source=PROBED)
+
+
+@pytest.fixture
+def store() -> ObservedStore:
+    return ObservedStore()
 
 
 @pytest.fixture
@@ -114,6 +124,49 @@ def test_check_that_takes_too_long_starts_a_run(portal: Portal, airflow: Airflow
 def test_run_that_airflow_no_longer_knows_is_published_again(portal: Portal, airflow: Airflow) -> None:
     airflow.runs.clear()
     assert portal.post(RUNS, json=DAYS).status_code == 202
+
+
+def test_reader_without_access_to_xcoms_gets_a_new_run(portal: Portal, airflow: Airflow) -> None:
+    airflow.may_read_xcoms = False
+    response = portal.post(RUNS, json=DAYS)
+    assert (response.status_code, response.json()["started"], len(started(airflow))) == (202, True, 1)
+
+
+@pytest.fixture
+def command_line_run(published: Manifest, airflow: Airflow, store: ObservedStore) -> str:
+    """The ID of the run, which was published from the command line instead of by Airflow."""
+    airflow.runs.clear()
+    store.delete([manifest_key("events", published.run)])
+    run_id = f"cli__{'a' * 32}"
+    assert write_once(store, manifest_key("events", published.run), replace(published, run_id=run_id))
+    return run_id
+
+
+def test_unchanged_command_line_run_answers_a_request(portal: Portal, command_line_run: str) -> None:
+    response = portal.post(RUNS, json=DAYS)
+    assert (response.status_code, response.json()["run_id"]) == (200, command_line_run)
+
+
+def test_store_that_cannot_list_runs_starts_a_run(
+    portal: Portal, airflow: Airflow, store: ObservedStore, command_line_run: str
+) -> None:
+    def fail(prefix: str) -> None:
+        raise StoreUnavailableError("the store is away")
+
+    store.before_list = fail
+    response = portal.post(RUNS, json=DAYS)
+    assert (response.status_code, len(started(airflow))) == (202, 1)
+
+
+def test_listing_that_takes_too_long_starts_a_run(
+    portal: Portal, airflow: Airflow, store: ObservedStore, command_line_run: str
+) -> None:
+    released = Event()
+    store.before_list = lambda prefix: released.wait(LONG)
+    portal.use(freshness_checks=WorkQueue("check", seconds=1, wait=1))
+    response = portal.post(RUNS, json=DAYS)
+    released.set()
+    assert (response.status_code, len(started(airflow))) == (202, 1)
 
 
 def test_deleted_manifest_starts_a_run(

@@ -1,4 +1,4 @@
-"""Stores in memory whose reads can fail, block or be observed."""
+"""Stores in memory whose reads and listings can fail, block or be observed."""
 
 from __future__ import annotations
 
@@ -27,15 +27,25 @@ class HungStore(MemoryStore):
 
 
 class ObservedStore(MemoryStore):
-    """A store that calls a function before each read; an error that the function raises replaces the read.
+    """A store that calls a function before each read or listing; an error that the function raises replaces it.
 
     Args:
         before_read: a function that receives the object's key.
+        before_list: a function that receives the prefix.
     """
 
-    def __init__(self, before_read: Callable[[str], object] = lambda key: None) -> None:
+    def __init__(
+        self,
+        before_read: Callable[[str], object] = lambda key: None,
+        before_list: Callable[[str], object] = lambda prefix: None,
+    ) -> None:
         super().__init__()
-        self.before_read = before_read
+        self.before_read, self.before_list = before_read, before_list
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Yields every object whose key starts with ``prefix``."""
+        self.before_list(prefix)
+        return super().list(prefix)
 
     def read(self, key: str, *, max_bytes: int = MAX_RECORD_BYTES) -> bytes | None:
         """Returns a small object's bytes."""

@@ -109,7 +109,7 @@ async def post_run(
     response.status_code = status.HTTP_200_OK
     manifest = requested.unchanged.manifest
     published = {"run": manifest.run, "files": file_views(manifest, base)}
-    return view.model_copy(update={**published, "unchanged_since": requested.unchanged.read_at})
+    return view.model_copy(update={**published, "unchanged_since": requested.unchanged.snapshot_at})
 
 
 @router.get("/{report}/runs", summary="List runs, newest first")

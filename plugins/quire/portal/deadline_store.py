@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from quire.object_store import Store
 from quire.object_store.s3_store import S3Store
+from quire.object_store.store import StoredObject
 from quire.portal.work_queue import Deadline
 from quire.settings import StoreSettings
 
@@ -51,6 +53,13 @@ class DeadlineStore(S3Store):
         """Returns an object's size in bytes, or None if the object does not exist."""
         self._deadline.ensure_time_left()
         return super().size(key)
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Yields every object whose key starts with ``prefix``, in key order."""
+        self._deadline.ensure_time_left()
+        for entry in super().list(prefix):
+            yield entry
+            self._deadline.ensure_time_left()  # before the next page is requested
 
     def delete_unchanged(self, key: str, body: bytes) -> bool:
         """Leaves a damaged record in the store: the next run deletes it, and estimates count it as a cache miss."""

@@ -7,9 +7,7 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from datetime import datetime
 
-from anyio.to_thread import run_sync
-
-from quire.airflow_api.client import AirflowApi, NotFoundError, is_run_id
+from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError, is_run_id
 from quire.errors import ReportError
 from quire.object_store import Store
 from quire.partition_cache.cache import merge_partitions
@@ -23,7 +21,6 @@ from quire.portal.resources import PortalResources
 from quire.portal.run_outcomes import load_outcome
 from quire.portal.run_requests import ReportRequest
 from quire.portal.work_queue import Deadline, WorkUnavailableError
-from quire.postgres import SourceSession
 from quire.record_types.manifest import Manifest
 from quire.runs.manifest_store import find_manifest
 from quire.runs.run_key import compute_run_key
@@ -39,12 +36,12 @@ class UnchangedRun:
     Args:
         run_id: the ID of the run that published the manifest and whose page shows it.
         manifest: the run's manifest.
-        read_at: when the last of the run's rows were read.
+        snapshot_at: when the last of the run's rows were read.
     """
 
     run_id: str
     manifest: Manifest
-    read_at: datetime
+    snapshot_at: datetime
 
 
 async def find_unchanged_run(
@@ -62,39 +59,29 @@ async def find_unchanged_run(
     if definition.partition.periods(request.start, request.end) > MAX_CHECKED_PARTITIONS:
         return None
 
-    def work(deadline: Deadline) -> tuple[Manifest, datetime] | None:
-        return _find_current_manifest(
-            report_request, session=resources.open_session(definition), store=store, deadline=deadline
-        )
+    def work(deadline: Deadline) -> UnchangedRun | None:
+        return _find_published_run(report_request, resources=resources, store=store, deadline=deadline)
 
     try:
         published = await resources.freshness_checks.run(access.caller.user.get_id(), work, supersedes=False)
-    except ReportError as error:
+        if published and not RUN_ID.fullmatch(published.run_id):
+            return published if await _shows(published, access.caller.api) else None
+    except (ReportError, NotFoundError, RefusedError) as error:
         logger.info("%s: a run is needed, because the check for changes failed: %s", definition.name, error)
         return None
-    if published is None:
-        return None
-    manifest, read_at = published
-    run_id = manifest.run_id.removeprefix(f"{definition.name}:")
-    if RUN_ID.fullmatch(run_id):
-        listed = await run_sync(resources.command_line_runs.list, store, definition.name)
-        has_page = any(run.run_id == run_id for run in listed)
-    else:
-        has_page = run_id != manifest.run_id and await _shows(manifest, run_id, access.caller.api)
-    return UnchangedRun(run_id=run_id, manifest=manifest, read_at=read_at) if has_page else None
+    return published
 
 
-def _find_current_manifest(
-    report_request: ReportRequest, *, session: SourceSession, store: Store, deadline: Deadline
-) -> tuple[Manifest, datetime] | None:
-    """Returns the manifest for the request's current rows, and when the last of them were read.
+def _find_published_run(
+    report_request: ReportRequest, *, resources: PortalResources, store: Store, deadline: Deadline
+) -> UnchangedRun | None:
+    """Returns the run that published a manifest for the request's current rows. Ignores unlisted command-line runs.
 
     Raises:
         ReportError: the source or the store failed, or the deadline has passed.
     """
-    definition = report_request.definition
-    store = limit_store(store, deadline)
-    session = limit_session(session, deadline)
+    definition, store = report_request.definition, limit_store(store, deadline)
+    session = limit_session(resources.open_session(definition), deadline)
     try:
         planned = plan_partitions(definition, report_request.request, session=session, store=store)
     except CancelledError as error:
@@ -105,16 +92,25 @@ def _find_current_manifest(
     manifest = find_manifest(store, definition.name, compute_run_key(definition, planned.plan, partitions))
     if manifest is None or is_any_missing(manifest.files, store):
         return None
+    run_id = manifest.run_id.removeprefix(f"{definition.name}:")
+    if RUN_ID.fullmatch(run_id):
+        listed = resources.command_line_runs.list(store, definition.name)
+        if all(run.run_id != run_id for run in listed):
+            return None
     times = [part.snapshot_at for part in partitions if part.snapshot_at]
-    return manifest, datetime.fromisoformat(max(times, default=manifest.made_at))
+    snapshot_at = datetime.fromisoformat(max(times, default=manifest.made_at))
+    return UnchangedRun(run_id=run_id, manifest=manifest, snapshot_at=snapshot_at)
 
 
-async def _shows(manifest: Manifest, run_id: str, api: AirflowApi) -> bool:
-    """Returns whether an Airflow run's page shows a manifest. It does if the run succeeded with that manifest."""
-    if not run_id or not is_run_id(run_id):
+async def _shows(published: UnchangedRun, api: AirflowApi) -> bool:
+    """Returns whether an Airflow run's page shows a manifest. It does if the run succeeded with that manifest.
+
+    Raises:
+        NotFoundError: Airflow no longer has the run.
+        RefusedError: the caller is not allowed to read the run's tasks or XComs.
+    """
+    manifest, run_id = published.manifest, published.run_id
+    if run_id in ("", manifest.run_id) or not is_run_id(run_id):
         return False
-    try:
-        outcome = await load_outcome(manifest.report, await api.run(manifest.report, run_id), api=api)
-    except NotFoundError:
-        return False
+    outcome = await load_outcome(manifest.report, await api.run(manifest.report, run_id), api=api)
     return outcome.state == "done" and outcome.returned is not None and outcome.returned.run == manifest.run
