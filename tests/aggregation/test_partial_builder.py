@@ -11,7 +11,6 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
-from quire.aggregation import partial_builder
 from quire.aggregation.measures import partial_groups, partial_schema
 from quire.aggregation.partial_builder import MIN_MERGED_ROWS, PartialSummaryBuilder
 from quire.aggregation.partial_summaries import mergeable_summaries, read_partials
@@ -70,8 +69,16 @@ def batches(rows: int, *, size: int = 10_000, weight: str | None = None) -> Iter
         )
 
 
-def build(summaries: list[Summary], arriving: Iterator[pa.RecordBatch], *, group_rows: int) -> list[pl.DataFrame]:
-    builder = PartialSummaryBuilder(summaries, COLUMNS, timezone=ZONE, partition="2013-01")
+def build(
+    summaries: list[Summary],
+    arriving: Iterator[pa.RecordBatch],
+    *,
+    group_rows: int,
+    min_merged_rows: int = MIN_MERGED_ROWS,
+) -> list[pl.DataFrame]:
+    builder = PartialSummaryBuilder(
+        summaries, COLUMNS, timezone=ZONE, partition="2013-01", min_merged_rows=min_merged_rows
+    )
     for _ in builder.observe(cut_row_groups(arriving, SCHEMA, max_rows=group_rows)):
         pass
     return builder.frames()
@@ -94,12 +101,11 @@ def test_builder_with_groups_of_rows_equals_a_single_query(group_rows: int) -> N
         assert frame.sort(keys).equals(expected.sort(keys))
 
 
-def test_builder_with_many_groups_merges_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_builder_with_many_groups_merges_all() -> None:
     min_rows = sized(MIN_MERGED_ROWS, fast=MIN_MERGED_ROWS // 5)
-    monkeypatch.setattr(partial_builder, "MIN_MERGED_ROWS", min_rows)
     rows = 2 * min_rows + 1_000
     repeated = (batch for _ in range(2) for batch in batches(rows))
-    (frame,) = build([BY_NUMBER], repeated, group_rows=sized(65_536, fast=8_192))
+    (frame,) = build([BY_NUMBER], repeated, group_rows=sized(65_536, fast=8_192), min_merged_rows=min_rows)
     assert frame.height == rows
     assert set(frame["measure 0"]) == {2}
     assert frame["measure 1"].sum() == rows * (rows - 1)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import os
 import sys
+from types import FrameType
 from typing import Any
-from unittest import mock
 
 from airflow.sdk import DAG
 from quire.airflow_dag.connections import open_session
+from quire.allocator_settings import POLARS_VARIABLES
 from quire.errors import ReportError
 from quire.report.catalog import find_definition
 from quire.settings import include_folder
@@ -22,25 +24,28 @@ from quire.settings import include_folder
 reports: Any = importlib.import_module("reports")
 
 
-class ConfigureCalledError(Exception):
-    """Raised instead of configuring the process."""
-
-
-def raise_configure_called() -> None:
-    raise ConfigureCalledError
+class FunctionStartedError(Exception):
+    """Raised when a task is about to execute its own function."""
 
 
 def configures_first(task: Any) -> bool:
-    """Returns whether a task configures its process before doing anything else."""
-    function = task.python_callable
-    with mock.patch("quire.airflow_dag.task_decorator.configure_process", raise_configure_called):
-        try:
-            function(*[None for _ in inspect.signature(function).parameters])
-        except ConfigureCalledError:
-            return True
-        except Exception:  # without real arguments, each task raises a different error
-            return False
-    return False
+    """Returns whether a task has configured its process by the time its own function starts. Stops it there."""
+    configured, own = task.python_callable, inspect.unwrap(task.python_callable).__code__
+
+    def stop_at_function(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code is own:
+            raise FunctionStartedError
+
+    for name in POLARS_VARIABLES:
+        os.environ.pop(name, None)
+    sys.setprofile(stop_at_function)
+    try:
+        configured(*[None for _ in inspect.signature(configured).parameters])
+    except FunctionStartedError:
+        return POLARS_VARIABLES.items() <= os.environ.items()
+    finally:
+        sys.setprofile(None)
+    raise AssertionError(f"{task.task_id} never calls its function")
 
 
 def task_facts(task: Any) -> dict[str, Any]:

@@ -233,10 +233,10 @@ def test_command_without_arguments_prints_help() -> None:
 
 
 def test_unexpected_error_is_one_line_and_a_traceback_with_debug(quire_environment: dict[str, str]) -> None:
-    code = "import quire.cli.app as cli; cli.include_folder = lambda: 1 / 0; cli.main()"
+    code = "from quire.cli.app import app, main; app.command('divide')(lambda: 1 / 0); main()"
     for option, lines in (([], 1), (["--debug"], 4)):
         done = subprocess.run(
-            [sys.executable, "-c", code, *option, "check"],
+            [sys.executable, "-c", code, *option, "divide"],
             env={**os.environ, "PYTHONPATH": str(CLONE / "plugins"), **quire_environment},
             capture_output=True,
             text=True,

@@ -12,14 +12,14 @@ from pathlib import Path
 from quire.settings import CLONE
 
 CODE = """
+import json
 import sys
 from pathlib import Path
-from quire.dev_stack import __main__, demo
-command, folder, out, start, end, conf = sys.argv[1:]
-demo.DAYS = {"start": start, "end": end, **({"carier": conf} if conf else {})}
-sys.exit(__main__.main([command], folder=Path(folder), out=Path(out)))
+from quire.dev_stack.__main__ import main
+command, folder, out, request = sys.argv[1:]
+sys.exit(main([command], folder=Path(folder), out=Path(out), request=json.loads(request)))
 """
-FEBRUARY = ("2013-02-01", "2013-02-28")
+FEBRUARY = {"start": "2013-02-01", "end": "2013-02-28"}
 
 
 def start_command(
@@ -27,13 +27,12 @@ def start_command(
     folder: Path,
     *,
     out: Path | None = None,
-    days: tuple[str, str] = FEBRUARY,
-    misspelled: str = "",
+    request: Mapping[str, str] = FEBRUARY,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
-    """Starts a command. ``days`` and ``misspelled`` apply only to the demo."""
+    """Starts a command. Only the demo uses ``request``."""
     return subprocess.Popen(
-        [sys.executable, "-c", CODE, command, str(folder), str(out or folder / "out"), *days, misspelled],
+        [sys.executable, "-c", CODE, command, str(folder), str(out or folder / "out"), json.dumps(request)],
         env={**os.environ, "PYTHONPATH": str(CLONE / "plugins"), **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -18,12 +18,21 @@ import httpx
 import psycopg
 import pytest
 from quire.dev_stack.airflow_runs import start_run, task_states
+from quire.dev_stack.demo import YEAR
 from quire.dev_stack.s3_server import TEMPORARY
 from quire.dev_stack.stack import AIRFLOW_DATABASE, DEFAULT_PORTS, LocalStack
 from quire.object_store.s3_store import S3Store
 from quire.settings import DEFAULT_BUCKET, StoreSettings
 
-from tests.dev_stack.commands import listening, pids, read_until, session_processes, start_command, still_running
+from tests.dev_stack.commands import (
+    FEBRUARY,
+    listening,
+    pids,
+    read_until,
+    session_processes,
+    start_command,
+    still_running,
+)
 from tests.dev_stack.taken_ports import default_ports_taken
 
 pytestmark = [
@@ -191,7 +200,7 @@ def test_demo_in_a_joined_stack_saves_files_and_leaves_it_running(stack: LocalSt
 
 
 def test_demo_that_fails_prints_task_reason_and_log_in_one_line(stack: LocalStack, tmp_path: Path) -> None:
-    demo = start_command("demo", stack.folder, out=tmp_path / "out", misspelled="AA")
+    demo = start_command("demo", stack.folder, out=tmp_path / "out", request={**FEBRUARY, "carier": "AA"})
     _, errors = demo.communicate(timeout=120)
     assert demo.returncode == 1
     assert len(errors.splitlines()) == 1
@@ -204,7 +213,7 @@ def test_demo_that_fails_prints_task_reason_and_log_in_one_line(stack: LocalStac
 
 
 def test_interrupted_demo_stops_its_run_and_leaves_a_joined_stack(stack: LocalStack, tmp_path: Path) -> None:
-    demo = start_command("demo", stack.folder, out=tmp_path / "out", days=("2013-01-01", "2013-12-31"))
+    demo = start_command("demo", stack.folder, out=tmp_path / "out", request=YEAR)
     read_until(demo, "plan: 1 of 1")
     wait_for_extract(stack)  # between two tasks, Airflow's scheduler may complete a run while it is being marked failed
     demo.send_signal(signal.SIGINT)
@@ -220,7 +229,7 @@ def test_interrupted_demo_stops_its_run_and_leaves_a_joined_stack(stack: LocalSt
 def test_demo_reports_a_dead_airflow_and_the_next_start_restores_it(stack: LocalStack, tmp_path: Path) -> None:
     before = pids(stack.folder)
     scheduler = before.pop("scheduler.pid.json")
-    demo = start_command("demo", stack.folder, out=tmp_path / "out", days=("2013-01-01", "2013-12-31"))
+    demo = start_command("demo", stack.folder, out=tmp_path / "out", request=YEAR)
     read_until(demo, "plan: 1 of 1")
     orphans = session_processes({scheduler})
     assert len(orphans) > 4  # its workers
@@ -242,8 +251,7 @@ def test_demo_reports_a_dead_airflow_and_the_next_start_restores_it(stack: Local
 def test_down_stops_running_tasks_and_leaves_nothing(outputs: list[str], stack: LocalStack) -> None:
     """This must be the last test that uses the shared stack, because it stops the stack."""
     with stack.airflow.client() as client:
-        days = {"start": "2013-01-01", "end": "2013-12-31"}
-        start_run(client, "flights", {**days, "force": True, "fan_out": True})
+        start_run(client, "flights", {**YEAR, "force": True, "fan_out": True})
     wait_for_extract(stack)
     processes = session_processes(set(pids(stack.folder).values()))
     record = json.loads((stack.folder / "s3" / "sockets.json").read_text())

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import tracemalloc
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 
-import pytest
+from quire.errors import IntegrityError
 from quire.object_store.memory_store import MemoryStore
-from quire.portal import manifest_cache
-from quire.portal.manifest_cache import MAX_CACHE_BYTES, ManifestCache, estimate_memory
+from quire.portal.manifest_cache import ManifestCache, estimate_memory
 from quire.record_types.manifest import Manifest, ManifestPartition, manifest_key
 from quire.record_types.serialization import to_json
-
-from tests.fast_mode import sized
 
 PARTITIONS = 2_000
 
@@ -56,15 +54,23 @@ def test_estimate_memory_of_a_manifest_is_close_to_its_real_memory() -> None:
     assert 0.8 < estimate_memory(made) / held < 1.5
 
 
-def test_manifest_cache_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    max_bytes = sized(MAX_CACHE_BYTES, fast=MAX_CACHE_BYTES // 8)
-    monkeypatch.setattr(manifest_cache, "MAX_CACHE_BYTES", max_bytes)
-    one = manifest("a" * 32)
-    runs = 2 * max_bytes // estimate_memory(one)
-    cached = ManifestCache()._manifests
-    for number in range(runs):
-        cached["bucket", "events", f"{number:032x}"] = replace(one, run=f"{number:032x}")
+def test_manifest_cache_memory_is_bounded(store: MemoryStore) -> None:
+    max_bytes = 2 * 1024 * 1024
+    one, manifests = manifest("a" * 32, 200), ManifestCache(max_bytes=max_bytes)
+    runs = [f"{number:032x}" for number in range(2 * max_bytes // estimate_memory(one))]
+    for run in runs:
+        store.put_json_once(manifest_key("events", run), to_json(replace(one, run=run)))
+        manifests.read(store, "events", run)
+    store.delete([manifest_key("events", run) for run in runs])
+    cached = [run for run in runs if is_cached(manifests, store, run)]
     assert max_bytes / 2 < len(cached) * estimate_memory(one) <= max_bytes
+
+
+def is_cached(manifests: ManifestCache, store: MemoryStore, run: str) -> bool:
+    """Returns whether the cache holds a manifest that the store no longer contains."""
+    with suppress(IntegrityError):
+        return manifests.read(store, "events", run).run == run
+    return False
 
 
 def test_manifest_cache_reads_a_manifest_once(store: MemoryStore) -> None:

@@ -26,13 +26,22 @@ class PartialSummaryBuilder:
         columns: the report query's columns.
         timezone: the IANA name of the time zone in which ``every`` computes dates.
         partition: the partition's key, for the error message.
+        min_merged_rows: the number of group rows beyond which a summary's groups are merged.
     """
 
     def __init__(
-        self, summaries: Sequence[Summary], columns: Sequence[SourceColumn], *, timezone: str, partition: str
+        self,
+        summaries: Sequence[Summary],
+        columns: Sequence[SourceColumn],
+        *,
+        timezone: str,
+        partition: str,
+        min_merged_rows: int = MIN_MERGED_ROWS,
     ) -> None:
         self._timezone, self._partition = timezone, partition
-        self._groups = [_Groups(summary, input_columns(summary, columns)) for summary in summaries]
+        self._groups = [
+            _Groups(summary, input_columns(summary, columns), min_merged_rows=min_merged_rows) for summary in summaries
+        ]
         self._error: QueryError | None = None
 
     def observe(self, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
@@ -76,14 +85,14 @@ class PartialSummaryBuilder:
 class _Groups:
     """One summary's groups. Merges new groups once they outnumber the groups that are already merged."""
 
-    def __init__(self, summary: Summary, columns: tuple[SourceColumn, ...]) -> None:
-        self.summary, self.columns = summary, columns
+    def __init__(self, summary: Summary, columns: tuple[SourceColumn, ...], *, min_merged_rows: int) -> None:
+        self.summary, self.columns, self._min_merged_rows = summary, columns, min_merged_rows
         self._parts: list[pl.DataFrame] = []
         self._merged_rows = 0
 
     def add(self, frame: pl.DataFrame) -> None:
         self._parts.append(frame)
-        if sum(part.height for part in self._parts) > max(MIN_MERGED_ROWS, 2 * self._merged_rows):
+        if sum(part.height for part in self._parts) > max(self._min_merged_rows, 2 * self._merged_rows):
             self.merged()
 
     def merged(self) -> pl.DataFrame:

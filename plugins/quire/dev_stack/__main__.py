@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from quire.dev_stack.demo import run_demo
+from quire.dev_stack.demo import YEAR, run_demo
 from quire.dev_stack.environment import own_environment
 from quire.dev_stack.signals import interrupt_on_stop_signals
 from quire.dev_stack.stack import LocalStack
@@ -16,15 +17,22 @@ from quire.settings import CLONE, process_environment, replace_environment
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
-def main(arguments: list[str], *, folder: Path = CLONE / ".quire", out: Path = CLONE / "out") -> int:
+def main(
+    arguments: list[str],
+    *,
+    folder: Path = CLONE / ".quire",
+    out: Path = CLONE / "out",
+    request: Mapping[str, str] = YEAR,
+) -> int:
     """Runs a command and returns its exit status. Changes the process's signal handlers and environment.
 
     Args:
         arguments: ``up``, ``down`` or ``demo``.
         folder: the folder for the stack's data, logs and secrets.
         out: the folder for the demo's files.
+        request: the demo's date range and report parameters.
     """
-    commands = {"up": lambda: _up(folder), "down": lambda: _down(folder), "demo": lambda: _demo(folder, out)}
+    commands = {"up": lambda: _up(folder), "down": lambda: _down(folder), "demo": lambda: _demo(folder, out, request)}
     if len(arguments) != 1 or arguments[0] not in commands:
         print(f"usage: python -m quire.dev_stack {'|'.join(commands)}", file=sys.stderr)
         return 2
@@ -58,11 +66,11 @@ def _down(folder: Path) -> None:
     _say("stopped" if LocalStack(folder, log=_say).stop() else "nothing was running")
 
 
-def _demo(folder: Path, out: Path) -> None:
+def _demo(folder: Path, out: Path, request: Mapping[str, str]) -> None:
     stack = LocalStack(folder, log=_say)
     try:
         stack.start()
-        run_demo(stack, out, say=_say)
+        run_demo(stack, out, request=request, say=_say)
     finally:
         if stack.started:
             stack.stop_started()

@@ -23,18 +23,19 @@ from quire.report.catalog import find_definition
 from quire.settings import CLONE, include_folder
 
 REPORT = "flights"
-DAYS = {"start": "2013-01-01", "end": "2013-12-31"}
+YEAR = {"start": "2013-01-01", "end": "2013-12-31"}
 STAGES = ("plan", "extract", "layout", "aggregate", "render", "publish")
 FINAL_STATES = ("success", "failed")
 POLL_INTERVAL = 1.0  # seconds
 
 
-def run_demo(stack: LocalStack, out: Path, *, say: Callable[[str], None]) -> None:
+def run_demo(stack: LocalStack, out: Path, *, request: Mapping[str, str] = YEAR, say: Callable[[str], None]) -> None:
     """Runs the report through Airflow's API, prints the links to its files, and downloads the files.
 
     Args:
         stack: a running stack.
         out: the folder for the files, which this function creates if necessary.
+        request: the first day as ``start``, the last day as ``end``, and report parameters.
         say: a function that prints a line for the user.
 
     Raises:
@@ -43,8 +44,8 @@ def run_demo(stack: LocalStack, out: Path, *, say: Callable[[str], None]) -> Non
     with stack.airflow.client() as client:
         if is_paused(client, REPORT):
             raise StackError(f"the {REPORT} DAG is paused: unpause it at {stack.airflow.url}")
-        run_id = start_run(client, REPORT, {**DAYS, "fan_out": True})
-        say(f"run {run_id} of the {REPORT} report, {DAYS['start']} to {DAYS['end']}")
+        run_id = start_run(client, REPORT, {**request, "fan_out": True})
+        say(f"run {run_id} of the {REPORT} report, {request['start']} to {request['end']}")
         say("each stage runs as a separate task here; the portal runs a range of this size as a single task")
         with _stopped_on_interrupt(client, run_id), _progress(say) as show:
             state = _wait_for_run(stack, client, run_id, show)

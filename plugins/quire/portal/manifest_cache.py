@@ -35,12 +35,13 @@ class ManifestCache:
 
     Args:
         limits: the limits for each manifest.
+        max_bytes: the memory limit for all cached manifests.
     """
 
-    def __init__(self, *, limits: RecordLimits = MANIFEST_LIMITS) -> None:
+    def __init__(self, *, limits: RecordLimits = MANIFEST_LIMITS, max_bytes: int = MAX_CACHE_BYTES) -> None:
         self._limits, self._lock = limits, threading.Lock()
         self._manifests: TTLCache[tuple[str, str, str], Manifest] = TTLCache(
-            MAX_CACHE_BYTES, MAX_CACHE_SECONDS, getsizeof=estimate_memory
+            max_bytes, MAX_CACHE_SECONDS, getsizeof=estimate_memory
         )
 
     def read(self, store: Store, report: str, run_key: str) -> Manifest:
