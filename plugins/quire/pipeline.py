@@ -28,8 +28,9 @@ from quire.record_types.stage_records import (
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 from quire.resource_usage import StageMeters
-from quire.runs.leases import Lease, hold_lease
+from quire.runs.leases import hold_lease
 
+MAX_EXTRACT_THREADS = 64  # the maximum for source.parallel
 SIGNAL_SECONDS = 0.2  # interval at which the main thread wakes up to handle signals that other threads received
 
 StageProgress = Callable[[str, int, int], None]
@@ -57,6 +58,7 @@ def run_report(
     session: SourceSession,
     store: Store,
     progress: StageProgress = ignore_progress,
+    max_threads: int = MAX_EXTRACT_THREADS,
 ) -> PipelineResult:
     """Runs plan, extract, layout, aggregate, render and publish. Starts over if a stored object is damaged.
 
@@ -66,6 +68,7 @@ def run_report(
         session: a session with the source database.
         store: the store for all objects.
         progress: called when a stage starts, advances or ends.
+        max_threads: see ``extract_groups``.
 
     Raises:
         ReportError: a stage failed, so the run has no manifest.
@@ -73,8 +76,11 @@ def run_report(
     store.check()
     with hold_lease(request, store=store) as lease:
         return retry_on_damage(
-            lambda: _run_stages(definition, request, session=session, store=store, progress=progress, lease=lease)
-        )
+            lambda: _run_stages(
+                definition, request,
+                session=session, store=store, progress=progress, max_threads=max_threads, lapsed=lease.has_lapsed,
+            )
+        )  # fmt: skip
 
 
 def _run_stages(
@@ -84,16 +90,17 @@ def _run_stages(
     session: SourceSession,
     store: Store,
     progress: StageProgress,
-    lease: Lease,
+    max_threads: int,
+    lapsed: Callable[[], bool],
 ) -> PipelineResult:
     meters = StageMeters(request)
     plan, partitions = _stage_partitions(
-        definition, request, session=session, store=store, progress=progress, meters=meters
-    )
-    published = publish_partitions(
-        definition, plan, partitions,
-        session=session, store=store, progress=progress, meters=meters, lapsed=lease.has_lapsed,
+        definition, request,
+        session=session, store=store, progress=progress, meters=meters, max_threads=max_threads,
     )  # fmt: skip
+    published = publish_partitions(
+        definition, plan, partitions, session=session, store=store, progress=progress, meters=meters, lapsed=lapsed
+    )
     usage = tuple(meters.usages)
     return PipelineResult(published=published, partitions=partitions, seconds=meters.seconds(), usage=usage)
 
@@ -138,15 +145,9 @@ def publish_partitions(
     with meters.stage("publish", (session := session.with_own_log()).statements) as meter:
         progress("publish", 0, 1)
         published = publish_run(
-            definition,
-            laid_out.run,
-            summaries,
-            files,
-            session=session,
-            store=store,
-            usage=lambda: (*meters.usages, meter.usage()),
-            lapsed=lapsed,
-        )
+            definition, laid_out.run, summaries, files,
+            session=session, store=store, usage=lambda: (*meters.usages, meter.usage()), lapsed=lapsed,
+        )  # fmt: skip
         progress("publish", 1, 1)
     return published
 
@@ -198,6 +199,7 @@ def _stage_partitions(
     store: Store,
     progress: StageProgress,
     meters: StageMeters,
+    max_threads: int = MAX_EXTRACT_THREADS,
 ) -> tuple[RunPlan, tuple[StagedPartition, ...]]:
     """Runs plan and extract. Returns the plan and all partitions, in order."""
     from quire.stages.plan import plan_partitions
@@ -208,7 +210,9 @@ def _stage_partitions(
         meter.count(units=planned.partition_count)
         progress("plan", 1, 1)
     with meters.stage("extract", (session := session.with_own_log()).statements) as meter:
-        extracted = extract_groups(definition, planned, session=session, store=store, progress=progress)
+        extracted = extract_groups(
+            definition, planned, session=session, store=store, progress=progress, max_threads=max_threads
+        )
         meter.count_written(extracted)
     return planned.plan, merge_partitions(definition, planned.plan, (*planned.cached, *extracted))
 
@@ -221,7 +225,7 @@ def extract_groups(
     store: Store,
     progress: StageProgress = ignore_progress,
     max_seconds: float = float("inf"),
-    max_threads: int = 64,
+    max_threads: int = MAX_EXTRACT_THREADS,
 ) -> tuple[StagedPartition, ...]:
     """Extracts the planned groups in up to ``source.parallel`` threads, and returns their partitions in order.
 

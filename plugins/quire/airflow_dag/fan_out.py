@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal, get_args
 
+from quire.airflow_dag.placement import max_extract_threads
 from quire.date_range import DatePartition
 from quire.errors import QueryError, SettingsError
 from quire.object_store import Store
@@ -35,7 +36,6 @@ from quire.stages.plan import estimate_uncached, plan_partitions
 
 logger = logging.getLogger(__name__)
 
-MAX_THREADS = 2  # with which plan extracts partitions; each thread needs about 85 MB
 MAX_OVERRUN = 4  # a run that takes this many times as long as the limit fans out after all
 
 
@@ -151,7 +151,7 @@ class PlanTask:
                 store=self.store,
                 progress=self.progress,
                 max_seconds=max_seconds,
-                max_threads=1 if self.definition.pools else MAX_THREADS,
+                max_threads=max_extract_threads(self.definition),
             )
             meter.count_written(extracted)
         keys = {partition.key for partition in extracted}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from quire.airflow_dag.placement import max_extract_threads
 from quire.errors import DamagedObjectError
 from quire.object_store import Store
 from quire.pipeline import run_report
@@ -51,6 +52,9 @@ def publish_or_repeat(
         return publish_run(definition, run, summaries, files, session=session, store=store, usage=usage, lapsed=lapsed)
     except DamagedObjectError as error:
         logger.warning("%s; running all stages again", error)
-    published = run_report(definition, run.plan.request, session=session, store=store).published
+    repeated = run_report(
+        definition, run.plan.request, session=session, store=store, max_threads=max_extract_threads(definition)
+    )
+    published = repeated.published
     delete_unlisted(published.manifest, summaries, files, store=store)
     return published
