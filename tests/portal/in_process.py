@@ -23,6 +23,8 @@ from quire.portal.dependencies import portal_resources
 from quire.portal.lazy_app import HOST
 from quire.portal.portal_app import create_app
 from quire.portal.resources import PortalResources
+from quire.report.catalog import load_catalog
+from quire.settings import include_folder
 from starlette.middleware.base import BaseHTTPMiddleware
 
 READ, EDIT, START = ("GET", None), ("PUT", None), ("POST", "RUN")
@@ -59,11 +61,16 @@ class Portal:
             user=SimpleAuthManagerUser(username=user, role="user"),
             api=api,
             is_program=True,
-            authorizer=self._is_authorized,
+            authorizer=self,
         )
 
-    def _is_authorized(self, user: object, report: str, method: str, entity: Any) -> bool:
+    def is_authorized(self, user: object, report: str, method: str, entity: Any) -> bool:
+        """Returns whether ``rights`` contains a permission."""
         return (method, getattr(entity, "name", None)) in self.rights
+
+    def readable_dags(self, user: object) -> set[str]:
+        """Returns the names of all reports if ``rights`` contains the permission to read them."""
+        return set(load_catalog(include_folder()).definitions) if READ in self.rights else set()
 
     def request(self, method: str, path: str, **sent: Any) -> httpx.Response:
         """Sends a request and returns the response. Raises an error if the app fails after it has begun to respond."""

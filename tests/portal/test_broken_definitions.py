@@ -17,13 +17,7 @@ def portal(tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) 
     events_report(tmp_path)
     (tmp_path / "reports" / "torn.yaml").write_text("title: Torn\npartition: mnth\n")
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    portal = open_portal(lambda: store)
-
-    @portal.host.get("/api/v2/dags")
-    def list_dags() -> dict[str, object]:
-        return {"dags": [{"dag_id": "events"}, {"dag_id": "torn"}], "total_entries": 2}
-
-    return portal
+    return open_portal(lambda: store)
 
 
 def test_broken_report_shows_its_error_to_editors(portal: Portal) -> None:

@@ -6,10 +6,9 @@ The report name comes only from the path, so query parameters cannot affect a re
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -37,13 +36,28 @@ MAX_FORM_AGE_SECONDS = 24 * 3600  # maximum time between loading a page and subm
 API_TOKEN_SECONDS = 120
 
 
-def is_authorized(user: BaseUser, report: str, method: Any, entity: DagAccessEntity | None) -> bool:
-    """Returns whether the auth manager permits a method on a report's DAG, or on one of the DAG's entities."""
-    details = DagDetails(id=report, team_name=DagModel.get_team_name(report))
-    return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=details, user=user)
+class Authorizer(Protocol):
+    """Decides what a user may do with reports' DAGs."""
+
+    def is_authorized(self, user: BaseUser, report: str, method: Any, entity: DagAccessEntity | None) -> bool:
+        """Returns whether a user may apply a method to a report's DAG, or to one of the DAG's entities."""
+
+    def readable_dags(self, user: BaseUser) -> set[str]:
+        """Returns the IDs of the DAGs that a user may read."""
 
 
-Authorizer = Callable[[BaseUser, str, Any, DagAccessEntity | None], bool]
+class AirflowAuthorizer:
+    """Asks Airflow's auth manager."""
+
+    def is_authorized(self, user: BaseUser, report: str, method: Any, entity: DagAccessEntity | None) -> bool:
+        """Returns whether the auth manager permits a method on a report's DAG, or on one of the DAG's entities."""
+        has_teams = conf.getboolean("core", "multi_team")  # without teams, a query for each report would be wasted
+        details = DagDetails(id=report, team_name=DagModel.get_team_name(report) if has_teams else None)
+        return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=details, user=user)
+
+    def readable_dags(self, user: BaseUser) -> set[str]:
+        """Returns the IDs of all DAGs that the auth manager lets a user read, which takes one query."""
+        return get_auth_manager().get_authorized_dag_ids(user=user)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +74,15 @@ class Caller:
     user: BaseUser = field(repr=False)
     api: AirflowApi = field(repr=False)
     is_program: bool
-    authorizer: Authorizer = field(default=is_authorized, repr=False)
+    authorizer: Authorizer = field(default_factory=AirflowAuthorizer, repr=False)
 
     def may(self, method: Any, report: str, entity: DagAccessEntity | None = None) -> bool:
         """Returns whether the user may apply a method to a report's DAG, or to one of the DAG's entities."""
-        return self.authorizer(self.user, report, method, entity)
+        return self.authorizer.is_authorized(self.user, report, method, entity)
+
+    def readable_dags(self) -> set[str]:
+        """Returns the IDs of the DAGs that the user may read."""
+        return self.authorizer.readable_dags(self.user)
 
     @property
     def token(self) -> str:

@@ -56,14 +56,19 @@ ERROR_RESPONSES = {
     429: {"description": "You have too many active runs, or your newer estimate replaced this one."},
     503: {"description": "The database, the store or Airflow is unavailable, or too many requests are running. Retry."},
 }
+SEARCH = Query(
+    max_length=200, description="Words that must all occur in the report's title, name, description or owner."
+)
 LIMIT = Query(ge=1, le=100, description="Maximum number of runs.")
 OFFSET = Query(ge=0, le=1_000_000, description="Number of runs to skip, newest first.")
 
 
 @router.get("", summary="List reports")
-async def get_reports(caller: CallerDep, resources: ResourcesDep, base: BaseDep) -> list[ReportView]:
-    """Returns the reports whose DAGs you may read."""
-    return await list_reports(caller, await read_catalog(resources), base)
+async def get_reports(
+    caller: CallerDep, resources: ResourcesDep, base: BaseDep, search: Annotated[str, SEARCH] = ""
+) -> list[ReportView]:
+    """Returns the reports whose DAGs you may read, sorted by title."""
+    return await list_reports(caller, await read_catalog(resources), base, search=search)
 
 
 @broken_router.get("", summary="List reports with invalid definitions")

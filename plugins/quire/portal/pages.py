@@ -27,16 +27,16 @@ from quire.portal.access import (
     read_check,
     sign_check,
 )
-from quire.portal.api import LIMIT, OFFSET, cancel
+from quire.portal.api import LIMIT, OFFSET, SEARCH, cancel
 from quire.portal.dependencies import BaseDep, ResourcesDep
 from quire.portal.error_messages import explain
 from quire.portal.page_formats import FILTERS, format_date_range
 from quire.portal.page_summaries import PageSummaries
-from quire.portal.reports import list_broken_reports, list_reports, parameter_titles, read_catalog, show_report
+from quire.portal.reports import find_reports, list_broken_reports, parameter_titles, read_catalog, show_report
 from quire.portal.request_checks import request_run, validate_request
 from quire.portal.run_reader import RunReader, RunReaderDep
 from quire.portal.run_requests import BusyError, PausedError, QuotaError
-from quire.portal_urls import PREFIX, run_path
+from quire.portal_urls import PREFIX, report_path, run_path
 
 router = APIRouter(include_in_schema=False)
 FOLDER = Path(__file__).parent
@@ -47,6 +47,7 @@ _TEMPLATES = Environment(
 )  # fmt: skip
 _TEMPLATES.filters.update(FILTERS)
 _TEMPLATES.globals["date_range"] = format_date_range
+_TEMPLATES.globals["report_path"] = report_path
 FileName = Annotated[str, StringConstraints(pattern=r"^[a-z]+\.(css|js|svg)$")]
 
 
@@ -61,11 +62,13 @@ def render_page(
 
 
 @router.get("/")
-async def show_reports(caller: CallerDep, resources: ResourcesDep, base: BaseDep) -> Response:
+async def show_reports(
+    caller: CallerDep, resources: ResourcesDep, base: BaseDep, search: Annotated[str, SEARCH] = ""
+) -> Response:
     """Shows the reports that the caller may read."""
     catalog = await read_catalog(resources)
-    reports, broken = await list_reports(caller, catalog, base), await list_broken_reports(caller, catalog)
-    return render_page("reports.html", caller, base, reports=reports, broken=broken)
+    reports, broken = await find_reports(caller, catalog, search), await list_broken_reports(caller, catalog)
+    return render_page("reports.html", caller, base, reports=reports, broken=broken, search=search)
 
 
 @router.get("/reports/{report}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from anyio.to_thread import run_sync
 
 from quire.portal.access import Caller, ReportAccess
@@ -19,16 +21,37 @@ async def read_catalog(resources: PortalResources) -> Catalog:
     return await run_sync(resources.load_catalog, include_folder())
 
 
-async def list_reports(caller: Caller, catalog: Catalog, base: str) -> list[ReportView]:
-    """Returns the valid reports whose DAGs the caller may read, sorted by title."""
-    readable = {dag["dag_id"] for dag in await caller.api.dags()}
-    accesses = [
-        ReportAccess(caller=caller, definition=definition)
+async def find_reports(caller: Caller, catalog: Catalog, search: str = "") -> list[ReportDefinition]:
+    """Returns the valid reports whose DAGs the caller may read, sorted by title.
+
+    Args:
+        caller: the user.
+        catalog: all reports.
+        search: words that each must occur in a report's title, name, description or owner; case is ignored.
+    """
+    readable = await run_sync(caller.readable_dags)
+    words = search.casefold().split()
+    reports = [
+        definition
         for name, definition in catalog.definitions.items()
-        if name in readable
+        if name in readable and _matches(definition, words)
     ]
-    views = await run_sync(lambda: [show_report(access, base) for access in accesses])
-    return sorted(views, key=lambda report: report.title)
+    return sorted(reports, key=lambda definition: (definition.title.casefold(), definition.name))
+
+
+def _matches(definition: ReportDefinition, words: Sequence[str]) -> bool:
+    if not words:
+        return True
+    owner = definition.owner.name if definition.owner else ""
+    text = f"{definition.title} {definition.name} {definition.description} {owner}".casefold()
+    return all(word in text for word in words)
+
+
+async def list_reports(caller: Caller, catalog: Catalog, base: str, *, search: str = "") -> list[ReportView]:
+    """Returns the reports that ``find_reports`` finds, including everything that their forms need."""
+    reports = await find_reports(caller, catalog, search)
+    accesses = [ReportAccess(caller=caller, definition=definition) for definition in reports]
+    return await run_sync(lambda: [show_report(access, base) for access in accesses])
 
 
 async def list_broken_reports(caller: Caller, catalog: Catalog) -> list[BrokenReportView]:
