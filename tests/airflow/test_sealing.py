@@ -110,7 +110,7 @@ def test_task_with_a_changed_xcom_fails_with_one_line(
     call(calls, *STAGES[: STAGES.index(stage)])
     forge(calls)
     stored = {entry.key for entry in bucket.list("")}
-    with pytest.raises(IntegrityError, match=r"XCom of this run|partitions do not match its date range") as raised:
+    with pytest.raises(IntegrityError, match=r"XCom in this run|partitions do not match its date range") as raised:
         call(calls, stage)
     assert not isinstance(raised.value, DamagedObjectError)  # a DamagedObjectError would make publish repeat the run
     assert "\n" not in str(raised.value)
@@ -174,7 +174,7 @@ def test_record_of_an_earlier_run_with_the_same_id_is_rejected(
     call(later, *STAGES[: STAGES.index(stage)])
     task_id, key = place
     later.xcoms[task_id][key] = earlier.of(task_id, key)
-    with pytest.raises(IntegrityError, match=r"XCom of this run|partitions do not match its date range"):
+    with pytest.raises(IntegrityError, match=r"XCom in this run|partitions do not match its date range"):
         call(later, stage)
 
 
@@ -213,7 +213,7 @@ def test_summaries_of_rows_that_have_changed_since_are_rejected(
     bucket.delete([entry.key for entry in bucket.list("partitions/")])  # so that extract reads the rows again
     call(calls, *STAGES[1:-1])
     calls.xcoms["aggregate"]["return_value"] = earlier
-    with pytest.raises(IntegrityError, match=r"XCom of this run \(summaries\)"):
+    with pytest.raises(IntegrityError, match=r"XCom in this run \(summaries\)"):
         call(calls, "publish")
 
 
