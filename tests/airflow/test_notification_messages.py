@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -16,7 +16,8 @@ from airflow.sdk.execution_time import macros
 from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAccessor, set_current_context
 from quire.airflow_dag import notifications
 from quire.airflow_dag.notifiers import notifier_calls
-from quire.notification_content import Notification, RunResult, render_html, render_text, success_notification
+from quire.notification_content import Notification, render_html, render_text, success_notification
+from quire.record_types.run_result import RunResult
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 
@@ -83,7 +84,9 @@ def notification_of(definition: ReportDefinition) -> Notification:
         report="sales", start=date(2013, 1, 1), end=date(2013, 1, 31), timezone="UTC", parameters={"shop": HOSTILE},
         run_id="r", made_at="2013-02-01T06:00:00+00:00",
     )  # fmt: skip
-    result = RunResult(run="ab12", reused=False, rows=5, files=())
+    result = RunResult(
+        report="sales", run="ab12", reused=False, rows=5, files=(), published_at=datetime(2013, 2, 1, tzinfo=UTC)
+    )
     return success_notification(definition, request, result, run_id="r", base_url="https://airflow.example.org")
 
 

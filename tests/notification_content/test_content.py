@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 from quire.notification_content import (
     FailedTask,
-    RunFile,
-    RunResult,
     failure_notification,
     render_html,
     render_text,
     success_notification,
 )
+from quire.record_types.run_result import ResultFile, RunResult
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 
 SUMMARY = "flights_2013-01-01_2013-01-31_summary.xlsx"
 BASE = "https://airflow.example.org/team"
 RUN_ID = "manual__2013-02-01T06:00:00+00:00"
+PUBLISHED_AT = datetime(2013, 2, 1, 6, tzinfo=UTC)
 FILES = f"{BASE}/quire/reports/flights/published/ab12"
 PAGE = f"{BASE}/quire/reports/flights/runs/manual__2013-02-01T06%3A00%3A00%2B00%3A00"
 DEFINITION = ReportDefinition.model_validate(
@@ -67,8 +67,13 @@ class _Reader(HTMLParser):
 
 def result(count: int = 2, **changes: Any) -> RunResult:
     names = [*(f"flights_2013-{number:02d}.xlsx" for number in range(1, count)), SUMMARY]
-    listed = tuple(RunFile(name=name, rows=0 if name == SUMMARY else 27_004, bytes=3_140_000) for name in names)
-    return RunResult(**{"run": "ab12", "reused": False, "rows": 27_004, "files": listed, **changes})
+    files = tuple(result_file(name, rows=0 if name == SUMMARY else 27_004, bytes=3_140_000) for name in names)
+    fields = {"report": "flights", "run": "ab12", "reused": False, "rows": 27_004, "published_at": PUBLISHED_AT}
+    return RunResult(**{**fields, "files": files, **changes})
+
+
+def result_file(name: str, **fields: Any) -> ResultFile:
+    return ResultFile(name=name, key=f"reports/flights/ab12/{name}", **fields)
 
 
 def success(run: RunResult, base_url: str = BASE) -> Any:
@@ -90,8 +95,8 @@ def test_success_lists_dates_parameters_rows_and_permanent_file_links() -> None:
 
 
 def test_success_file_shows_the_times_of_its_first_and_last_row() -> None:
-    file = RunFile(
-        name="flights_1.xlsx",
+    file = result_file(
+        "flights_1.xlsx",
         rows=5,
         bytes=900,
         earliest="2013-01-01T05:15:00-05:00",

@@ -6,9 +6,9 @@ import re
 from dataclasses import replace
 
 import pytest
-from quire.notification_content import RunFile, RunResult, escape_slack, render_text, success_notification
+from quire.notification_content import escape_slack, render_text, success_notification
 
-from tests.notification_content.test_content import BASE, DEFINITION, REQUEST, RUN_ID
+from tests.notification_content.test_content import BASE, DEFINITION, REQUEST, RUN_ID, result, result_file
 
 # According to its manual, Slack recognizes markup at word boundaries, URLs, mentions and emoji.
 MARKUP = re.compile(r"(?<![0-9A-Za-z])([*_~`])\S(?:[^\n]*?\S)??\1(?![0-9A-Za-z])|<[^>]+>")
@@ -66,9 +66,9 @@ def test_escape_slack_ordinary_text_is_unchanged(text: str) -> None:
 
 
 def test_escape_slack_keeps_own_links_but_no_typed_ones() -> None:
-    result = RunResult(run="ab12", reused=False, rows=3, files=(RunFile(name="a_b_.xlsx", rows=3, bytes=1000),))
+    published = result(rows=3, files=(result_file("a_b_.xlsx", rows=3, bytes=1000),))
     request = replace(REQUEST, parameters={"carrier": "A\n  https://evil.example/login"})
-    text = render_text(success_notification(DEFINITION, request, result, run_id=RUN_ID, base_url=BASE))
+    text = render_text(success_notification(DEFINITION, request, published, run_id=RUN_ID, base_url=BASE))
     links = [line for line in escape_slack(text).splitlines() if ADDRESS.search(line)]
     assert links == [
         f"  {BASE}/quire/reports/flights/published/ab12/a_b_.xlsx",

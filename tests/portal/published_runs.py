@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from quire.object_store import Store
 from quire.object_store.commit_records import write_once
 from quire.record_types.manifest import Manifest, manifest_key
+from quire.record_types.run_result import RunResult
+from quire.record_types.serialization import to_json
 from quire.record_types.stage_records import RenderedFile, TaskUsage
 
 from tests.events import MADE_AT, ZONE
 
 START, END = date(2013, 1, 1), date(2013, 3, 31)
+PUBLISHED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 USAGE = TaskUsage(
     stage="extract", task="2013-01", units=1, rows=6, bytes=100, seconds=0.5, cpu_seconds=0.25, peak_rss_bytes=1_000_000
 )
@@ -36,6 +39,12 @@ def manifest_of_run(run: str = "a" * 32, *, files: Mapping[str, bytes] = ONE_FIL
         "files": rendered, "usage": (USAGE,),
     }  # fmt: skip
     return Manifest(**{**fields, **changes})
+
+
+def result_value(run: str = "a" * 32, **changes: Any) -> dict[str, Any]:
+    """Returns the value that the task which published a run returns, with some fields changed."""
+    result = RunResult(report="events", run=run, reused=False, rows=6, files=(), published_at=PUBLISHED_AT)
+    return {**to_json(result), **changes}
 
 
 def publish_run(

@@ -19,7 +19,7 @@ from quire.record_types.manifest import Manifest, manifest_key
 from quire.settings import StoreSettings
 
 from tests.portal.in_process import Portal
-from tests.portal.published_runs import publish_run
+from tests.portal.published_runs import publish_run, result_value
 from tests.portal.test_runs import RUNS, airflow_run, airflow_runs
 from tests.portal.unreliable_stores import ObservedStore
 
@@ -79,7 +79,7 @@ def test_run_list_without_the_store_shows_airflow_runs(portal: Portal) -> None:
     away = S3Store(settings)
     away.max_retries = 0
     portal.use(open_store=lambda: away)
-    published = {"run": "a" * 32, "reused": False, "published_at": None}
+    published = result_value()
 
     @portal.host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value")
     def show_value(dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from quire.portal.work_queue import Deadline, WorkQueue
 
 from tests.events import events_report, fill_many_events, session_of
 from tests.portal.in_process import Portal, open_portal
+from tests.portal.published_runs import result_value
 
 DAYS = {"start": "2013-01-01", "end": "2013-01-31"}
 RUNS = "/api/reports/events/runs"
@@ -87,7 +88,7 @@ class Airflow:
             if not self.may_read_xcoms:
                 raise HTTPException(403, "Forbidden")
             is_published = (task_id, key) == ("plan", "return_value") and run_id in self.published
-            return {"value": {"run": self.published[run_id], "reused": False} if is_published else None}
+            return {"value": result_value(self.published[run_id]) if is_published else None}
 
         @host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")
         def list_tasks(dag_id: str, run_id: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from quire.record_types.manifest import Manifest
 
 from tests.events import events_report
 from tests.portal.in_process import Portal, open_portal
-from tests.portal.published_runs import publish_run
+from tests.portal.published_runs import publish_run, result_value
 from tests.portal.test_runs import RUNS, airflow_run
 
 XCOM = "/api/v2/dags/events/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
@@ -206,7 +206,7 @@ def test_progress_with_edited_xcoms_is_unknown(portal: Portal, pushed: Any) -> N
 def test_run_page_with_a_time_without_offset_is_shown(portal: Portal) -> None:
     @portal.host.get(XCOM)
     def show_value(run_id: str, task_id: str, key: str) -> dict[str, Any]:
-        return {"value": {"run": "a" * 32, "reused": True, "published_at": "2026-01-01T00:00:00"}}
+        return {"value": result_value(published_at="2026-01-01T00:00:00")}
 
     times = {"start_date": "2026-01-01T00:00:00Z", "end_date": "2026-01-01T00:01:00Z"}
     serve_runs(portal, [airflow_run(1, state="success", **times)])

@@ -9,7 +9,8 @@ from typing import Any
 from airflow.sdk import Asset, get_current_context
 
 from quire.partition_cache.freshness import detects_changes, is_reusable
-from quire.record_types.manifest import PublishedRun
+from quire.record_types.run_result import RunResult
+from quire.record_types.serialization import to_json
 from quire.record_types.stage_records import StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
@@ -38,30 +39,11 @@ def record_partitions(definition: ReportDefinition, request: RunRequest, extract
         event.extra = {"report": definition.name, "parameters": request.parameters}
 
 
-def record_publication(definition: ReportDefinition, published: PublishedRun) -> dict[str, Any]:
-    """Describes a published run in the current task's event for the report asset, and returns the description."""
-    manifest = published.manifest
-    summary: dict[str, Any] = {
-        "report": manifest.report,
-        "run": manifest.run,
-        "reused": published.already_published,
-        "rows": manifest.rows,
-        "files": [
-            {
-                "name": file.name,
-                "key": file.key,
-                "rows": file.rows,
-                "bytes": file.bytes,
-                "earliest": file.earliest,
-                "latest": file.latest,
-            }
-            for file in manifest.files
-        ],
-        "warnings": list(manifest.warnings),
-        "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    get_current_context()["outlet_events"][report_asset(definition)].extra = summary
-    return summary
+def record_publication(definition: ReportDefinition, result: RunResult) -> dict[str, Any]:
+    """Adds a published run's result to the current task's event for the report asset, and returns it as JSON values."""
+    fields: dict[str, Any] = to_json(result)
+    get_current_context()["outlet_events"][report_asset(definition)].extra = fields
+    return fields
 
 
 def partitions_of_run(partitions: Sequence[StagedPartition]) -> list[StagedPartition]:

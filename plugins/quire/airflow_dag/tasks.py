@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import TriggerRule, get_current_context
@@ -23,8 +23,7 @@ from quire.airflow_dag.progress import progress_pusher
 from quire.airflow_dag.skipped_stages import ensure_not_skipped, skip_stages
 from quire.airflow_dag.task_decorator import own_task
 from quire.airflow_dag.xcom import PUBLISH, RETURN_VALUE, Handover, current_request
-from quire.notification_content import RunResult
-from quire.record_types.serialization import from_json
+from quire.record_types.run_result import summarize_run
 from quire.record_types.stage_records import RenderedFile, StagedSummary
 from quire.report.definition import ReportDefinition, StageName
 
@@ -69,9 +68,9 @@ def plan_task(definition: ReportDefinition, *, may_publish: bool = True) -> Any:
             return groups
         release_lease(request.report, request.run_id, store=store)
         add_outlets([report_asset(definition)])
-        summary = record_publication(definition, outcome.published)
-        handover.push_published(from_json(RunResult, summary))
-        get_current_context()["ti"].xcom_push(RETURN_VALUE, summary)
+        result = summarize_run(outcome.published, published_at=datetime.now(UTC))
+        handover.push_published(result)
+        get_current_context()["ti"].xcom_push(RETURN_VALUE, record_publication(definition, result))
         skip_stages(OTHER_STAGES)
 
     returned: Any = plan()
@@ -246,9 +245,9 @@ def publish_task(
                 lapsed=lease.has_lapsed,
             )
         release_lease(staged.plan.request.report, staged.plan.request.run_id, store=store)
-        summary = record_publication(definition, published)
-        handover.push_published(from_json(RunResult, summary))
-        return summary
+        result = summarize_run(published, published_at=datetime.now(UTC))
+        handover.push_published(result)
+        return record_publication(definition, result)
 
     returned: Any = publish(run, summaries, files, usages, damages)
     returned.operator.operator_extra_links = (RunPageLink(),)

@@ -16,9 +16,9 @@ from airflow.sdk import Context, get_current_context
 from quire.airflow_dag.sealing import SEAL, Record, Sealer, changed_xcom
 from quire.date_range import DatePartition
 from quire.errors import DamagedObjectError, ReportError
-from quire.notification_content import RunResult
 from quire.object_store import Store
 from quire.partition_cache.cache import merge_partitions
+from quire.record_types.run_result import RunResult
 from quire.record_types.stage_records import (
     LaidOutRun,
     PlannedRun,

@@ -10,8 +10,6 @@ from quire.notification_content.content import (
     FailedTask,
     Notification,
     NotificationLink,
-    RunFile,
-    RunResult,
     failure_notification,
     success_notification,
 )
@@ -23,8 +21,6 @@ __all__ = [
     "FailedTask",
     "Notification",
     "NotificationLink",
-    "RunFile",
-    "RunResult",
     "escape_slack",
     "failure_notification",
     "render_html",

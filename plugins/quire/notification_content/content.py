@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from quire.human_readable import format_count, format_parameter, format_period, format_size, truncate
 from quire.portal_urls import archive_path, file_path, run_path
+from quire.record_types.run_result import ResultFile, RunResult
 from quire.report.definition import ReportDefinition, default_title
 from quire.report.request import RunRequest
 
@@ -55,28 +56,6 @@ class Notification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunFile:
-    """A published file."""
-
-    name: str
-    rows: int
-    bytes: int
-    earliest: str | None = None
-    latest: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
-    """The publish task's return value. ``run`` is the run key; ``reused`` is true if the run was already published."""
-
-    run: str
-    reused: bool
-    rows: int
-    files: tuple[RunFile, ...]
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FailedTask:
     """A task that failed after all retries.
 
@@ -103,7 +82,7 @@ def success_notification(
     Args:
         definition: the report.
         request: the request that the run served.
-        result: the publish task's return value.
+        result: the run's result.
         totals: each headline total's title and formatted value.
         run_id: the Airflow run ID.
         base_url: Airflow's public URL; if empty, the notification has no links.
@@ -168,7 +147,7 @@ def failure_notification(
     )
 
 
-def _file_detail(file: RunFile) -> str:
+def _file_detail(file: ResultFile) -> str:
     if not file.rows:
         return format_size(file.bytes)
     period = format_period(file.earliest, file.latest)

@@ -11,16 +11,17 @@ from datetime import datetime
 from typing import Any
 
 from cachetools import TTLCache
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError
 from quire.airflow_dag.xcom import NOTIFY, PUBLISH, RETURN_VALUE, publishing_task
+from quire.errors import IntegrityError
 from quire.human_readable import truncate
 from quire.portal.error_messages import MAX_MESSAGE_LENGTH
 from quire.portal.run_progress import load_failure, load_progress
 from quire.portal.run_requests import OVER
 from quire.portal.views import ProgressView, RunState
-from quire.record_types.manifest import RUN_KEY
+from quire.record_types.run_result import RunResult
+from quire.record_types.serialization import from_json
 
 logger = logging.getLogger(__name__)
 
@@ -33,21 +34,13 @@ NO_ACCESS = {401, 403}  # HTTP statuses that concern the caller rather than a si
 MAX_CACHE_SECONDS = 300.0  # callers may see outcomes for this long after they lose access
 
 
-class PublishReturnValue(BaseModel):
-    """The fields that the portal needs from the publish task's return value."""
-
-    run: str = Field(pattern=f"^{RUN_KEY}$")
-    reused: bool
-    published_at: AwareDatetime | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
     """A run's outcome.
 
     Args:
         state: the run's state.
-        returned: the publish task's return value, or None if it is missing.
+        result: a published run's result without its files, or None if the result is missing or malformed.
         cause: the recorded failure reason, if any.
         kind: the class name of the error that ``cause`` describes.
         progress: an active run's progress.
@@ -55,7 +48,7 @@ class RunOutcome:
     """
 
     state: RunState
-    returned: PublishReturnValue | None = None
+    result: RunResult | None = None
     cause: str | None = None
     kind: str | None = None
     progress: ProgressView | None = None
@@ -103,7 +96,7 @@ async def load_outcome(
     if state == "done":
         is_small = publisher != PUBLISH and isinstance(planned, dict)
         returned = planned if is_small else await api.xcom(report, run_id, PUBLISH, RETURN_VALUE)
-        return RunOutcome(state=state, returned=_returned(returned))
+        return RunOutcome(state=state, result=_parse_result(returned))
     if state == "running":
         return RunOutcome(state=state, progress=await load_progress(api, report, run_id, tasks))
     if state == "failed":
@@ -112,10 +105,11 @@ async def load_outcome(
     return RunOutcome(state=state)
 
 
-def _returned(pushed: Any) -> PublishReturnValue | None:
+def _parse_result(returned: Any) -> RunResult | None:
+    """Returns a run's result without its files, which the manifest contains, because outcomes are cached."""
     try:
-        return PublishReturnValue.model_validate(pushed)
-    except ValidationError:
+        return from_json(RunResult, {**returned, "files": (), "warnings": ()} if isinstance(returned, dict) else None)
+    except IntegrityError:
         return None
 
 

@@ -17,7 +17,7 @@ from quire.portal.access import Caller
 from quire.portal.command_line_runs import RUN_ID, CommandLineRun, merge_page
 from quire.portal.error_messages import MAX_MESSAGE_LENGTH, contact_text, explain_failure
 from quire.portal.run_contents import manifest_fields, stage_views
-from quire.portal.run_outcomes import PublishReturnValue, RunOutcome, load_outcome, parse_state
+from quire.portal.run_outcomes import RunOutcome, load_outcome, parse_state
 from quire.portal.run_requests import parse_run_conf
 from quire.portal.run_source import MAX_MANIFESTS, RunSource
 from quire.portal.unreadable_runs import unreadable_view
@@ -25,6 +25,7 @@ from quire.portal.views import RunDetails, RunView
 from quire.portal.work_queue import WorkUnavailableError
 from quire.portal_urls import run_path
 from quire.record_types.manifest import Manifest
+from quire.record_types.run_result import RunResult
 from quire.report.definition import ReportDefinition
 from quire.report.definition.workbook_options import FILE_FORMATS
 from quire.runs.file_names import is_summary
@@ -212,7 +213,7 @@ async def _details(
     fields["progress"] = outcome.progress
     manifest = None
     if outcome.state == "done":
-        manifest, published = await source.in_thread(_published, definition, outcome.returned, source, base)
+        manifest, published = await source.in_thread(_published, definition, outcome.result, source, base)
         fields |= published
         fields["error"] = published.get("error")  # clears the error for a request that the current definition rejects
     elif outcome.state == "failed":
@@ -235,21 +236,21 @@ async def _details(
 
 
 def _published(
-    definition: ReportDefinition, returned: PublishReturnValue | None, source: RunSource, base: str
+    definition: ReportDefinition, result: RunResult | None, source: RunSource, base: str
 ) -> tuple[Manifest | None, dict[str, Any]]:
     """Returns a successful run's manifest, and the fields for the run's view."""
-    if returned is None:
+    if result is None:
         return None, {"error": "Airflow has no result for this run."}
     try:
-        manifest = source.manifest(definition.name, returned.run)
+        manifest = source.manifest(definition.name, result.run)
     except IntegrityError:
         return None, {"error": "This run's files were deleted because their retention period has ended."}
     except ReportError as error:
         return None, {"error": _unavailable(error)}
     return manifest, {
         **manifest_fields(manifest, base),
-        "reused": returned.reused,
-        **({"ended_at": returned.published_at} if returned.published_at else {}),
+        "reused": result.reused,
+        "ended_at": result.published_at,
     }
 
 

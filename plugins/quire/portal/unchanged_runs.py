@@ -113,4 +113,4 @@ async def _shows(published: UnchangedRun, api: AirflowApi) -> bool:
     if run_id in ("", manifest.run_id) or not is_run_id(run_id):
         return False
     outcome = await load_outcome(manifest.report, await api.run(manifest.report, run_id), api=api)
-    return outcome.state == "done" and outcome.returned is not None and outcome.returned.run == manifest.run
+    return outcome.state == "done" and outcome.result is not None and outcome.result.run == manifest.run
