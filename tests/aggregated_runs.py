@@ -40,7 +40,7 @@ class AggregatedRun:
 
     def publish(self, files: Sequence[RenderedFile], url: str, **options: Any) -> PublishedRun:
         return publish_run(
-            self.definition, self.run, self.summaries, files, session=session_of(url), store=self.store, **options
+            self.definition, self.run, self.summaries, files=files, session=session_of(url), store=self.store, **options
         )
 
 

@@ -23,6 +23,13 @@ MIN_FILES = 400  # fewer files would mean that the search missed folders
 EMPTY_NAMES = {"utils", "helpers", "manager", "common", "base"}
 SHARED_MODULE_NAMES = {"__init__", "__main__"}
 SHARED_FUNCTION_NAMES = {"main"}  # each entry point has its own
+MAX_POSITIONAL = 3
+CALLED_WITH_POSITIONAL_ARGUMENTS = {
+    "quire.aggregation.parquet_scan.read",  # by Polars
+    "quire.errors._rebuild",  # by pickle
+    "quire.portal.access.is_authorized",  # through Authorizer
+}
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 TYPE_NAME = re.compile(r"[A-Z]\w*[a-z]\w*")
 
 
@@ -124,7 +131,7 @@ def shared_names(sources: Mapping[str, str]) -> list[str]:
 
 def _defined_names(node: ast.stmt) -> list[str]:
     """Returns the functions, classes and type aliases that a statement defines, except type variables."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+    if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
         is_command = any(".command(" in ast.unparse(decorator) for decorator in node.decorator_list)
         return [] if is_command else [node.name]
     if isinstance(node, ast.Assign) and not ast.unparse(node.value).startswith("TypeVar("):
@@ -137,9 +144,27 @@ def copied_functions(sources: Mapping[str, str]) -> list[str]:
     homes: dict[str, list[str]] = {}
     for module, source in sources.items():
         for node in ast.parse(source).body:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
                 homes.setdefault(ast.unparse(node), []).append(f"{module}.{node.name}")
     return sorted(" = ".join(names) for names in homes.values() if len(names) > 1)
+
+
+def functions_with_many_positional_parameters(source: str) -> list[str]:
+    """Returns the functions with more than ``MAX_POSITIONAL`` positional parameters, not counting self and cls."""
+    tree = ast.parse(source)
+    methods = {
+        function
+        for kind in ast.walk(tree)
+        if isinstance(kind, ast.ClassDef)
+        for function in kind.body
+        if isinstance(function, FUNCTIONS) and "staticmethod" not in map(ast.unparse, function.decorator_list)
+    }
+    return [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, FUNCTIONS)
+        and len([*node.args.posonlyargs, *node.args.args]) - (node in methods) > MAX_POSITIONAL
+    ]
 
 
 def package_sources() -> dict[str, str]:
@@ -155,6 +180,14 @@ def test_modules_with_different_contents_share_no_names() -> None:
 
 def test_modules_contain_no_copies_of_functions() -> None:
     assert copied_functions(package_sources()) == []
+
+
+def test_arguments_after_the_third_are_keyword_only() -> None:
+    assert {
+        f"{module}.{function}"
+        for module, source in package_sources().items()
+        for function in functions_with_many_positional_parameters(source)
+    } == CALLED_WITH_POSITIONAL_ARGUMENTS
 
 
 @pytest.mark.parametrize("module", ["quire.report.catalog", "quire.report.definition"])
@@ -184,6 +217,11 @@ def test_rules_detect_violations() -> None:
         "module owner: quire.a.owner, quire.b.owner",
     ]
     assert copied_functions(modules) == ["quire.a.owner._read = quire.b.owner._read"]
+    code = (
+        "class A:\n    def three(self, a, b, c, *, d): ...\n    @staticmethod\n    def four(a, b, c, d): ...\n"
+        "async def nested():\n    def also_four(a, b, /, c, d=1): ...\n"
+    )
+    assert functions_with_many_positional_parameters(code) == ["four", "also_four"]
     imported = imports_of(
         "def run():\n    from quire.stages import render\n    import airflow.sdk\nfrom quire import catalog\n"
     )

@@ -145,7 +145,7 @@ def publish_partitions(
     with meters.stage("publish", (session := session.with_own_log()).statements) as meter:
         progress("publish", 0, 1)
         published = publish_run(
-            definition, laid_out.run, summaries, files,
+            definition, laid_out.run, summaries, files=files,
             session=session, store=store, usage=lambda: (*meters.usages, meter.usage()), lapsed=lapsed,
         )  # fmt: skip
         progress("publish", 1, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -79,13 +79,13 @@ class TaskCalls:
             },
         }
 
-    def _call(self, task_id: str, *arguments: Any) -> dict[str, Any]:
+    def _call(self, task_id: str, **arguments: Any) -> dict[str, Any]:
         pushed: dict[str, Any] = {}
         task = cast(Any, self.dag.get_task(task_id))
         context = self._context(pushed)
         with set_current_context(context):
             try:
-                pushed["return_value"] = task.python_callable.__wrapped__(*arguments)
+                pushed["return_value"] = task.python_callable.__wrapped__(**arguments)
             except DownstreamTasksSkipped as skipped:
                 self.skipped = skipped.tasks
         self.outlets[task_id] = [
@@ -115,35 +115,46 @@ class TaskCalls:
 
     def extract(self) -> None:
         """Calls extract for each group that plan returned."""
-        self._mapped("extract", [(self.of("plan", PLAN), group) for group in self.of("plan")])
+        self._mapped("extract", [{"plan": self.of("plan", PLAN), "group": group} for group in self.of("plan")])
 
     def layout(self) -> None:
         """Calls layout."""
-        self.xcoms["layout"] = self._call("layout", self.of("plan", PLAN), self.of("plan", CACHED), self.of("extract"))
+        self.xcoms["layout"] = self._call(
+            "layout", plan=self.of("plan", PLAN), cached=self.of("plan", CACHED), partitions=self.of("extract")
+        )
 
     def aggregate(self) -> None:
         """Calls aggregate. A task that skips itself has no XComs, as in Airflow."""
         try:
-            self.xcoms["aggregate"] = self._call("aggregate", self.of("layout", RUN))
+            self.xcoms["aggregate"] = self._call("aggregate", run=self.of("layout", RUN))
         except AirflowSkipException:
             self.xcoms["aggregate"] = {"return_value": None, USAGE: None, DAMAGE: None}
 
     def render(self) -> None:
         """Calls render for each group that layout returned, with aggregate's XComs if render depends on it."""
         depends = "aggregate" in self.dag.get_task("render").upstream_task_ids
-        needed = (self.of("aggregate"), self.of("aggregate", DAMAGE)) if depends else (None, None)
-        self._mapped("render", [(self.of("layout", RUN), group, *needed) for group in self.of("layout")])
+        summaries, damage = (self.of("aggregate"), self.of("aggregate", DAMAGE)) if depends else (None, None)
+        run = self.of("layout", RUN)
+        self._mapped(
+            "render",
+            [{"run": run, "shards": group, "summaries": summaries, "damage": damage} for group in self.of("layout")],
+        )
 
     def publish(self) -> None:
         """Calls publish."""
         usages = [self.of(task, USAGE) for task in ("plan", "extract", "layout", "aggregate", "render")]
         damages = [self.of("aggregate", DAMAGE), self.of("render", DAMAGE)]
         self.xcoms["publish"] = self._call(
-            "publish", self.of("layout", RUN), self.of("aggregate"), self.of("render"), usages, damages
+            "publish",
+            run=self.of("layout", RUN),
+            summaries=self.of("aggregate"),
+            files=self.of("render"),
+            usages=usages,
+            damages=damages,
         )
 
-    def _mapped(self, task_id: str, arguments: Sequence[tuple[Any, ...]]) -> None:
-        calls = [self._call(task_id, *call_arguments) for call_arguments in arguments]
+    def _mapped(self, task_id: str, arguments: Sequence[Mapping[str, Any]]) -> None:
+        calls = [self._call(task_id, **call_arguments) for call_arguments in arguments]
         self.xcoms[task_id] = {
             key: [call[key] for call in calls if key in call] for key in (*XCOM_KEYS, "return_value")
         }

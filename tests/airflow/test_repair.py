@@ -42,7 +42,7 @@ def test_repeated_run_extracts_with_as_few_threads_as_plan(
     planned = plan_partitions(definition, request, session=session, store=store)
     layout = RunLayout(run_key="0" * 32, already_published=False, file_names=(), summaries_with_rows=False)
     published = publish_or_repeat(
-        definition, StagedRun(plan=planned.plan, partitions=(), layout=layout), [], [],
+        definition, StagedRun(plan=planned.plan, partitions=(), layout=layout), [], files=[],
         session=session, store=store, usage=tuple, damage="a partition is damaged", lapsed=lambda: False,
     )  # fmt: skip
     assert len(published.manifest.partitions) == planned.partition_count

@@ -88,6 +88,6 @@ def test_changed_row_extracts_one_partition_and_a_moved_row_both(
 def test_housekeeping_returns_what_it_deleted(client: httpx.Client) -> None:
     run_id = start_run(client, "quire__housekeeping", {})
     assert wait(client, "quire__housekeeping", run_id) == "success"
-    result = return_value(client, "quire__housekeeping", run_id, "collect")
+    result = return_value(client, "quire__housekeeping", run_id, task_id="collect")
     assert (result["runs"], result["objects"]) == (0, 0)
     assert "flights" not in result["active"]  # the report's earlier runs have released their leases

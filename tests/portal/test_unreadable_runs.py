@@ -136,7 +136,7 @@ CALLS: dict[str, Callable[[AirflowApi, str], Coroutine[Any, Any, Any]]] = {
     "fail": lambda api, run_id: api.fail("events", run_id, note="x"),
     "tasks": lambda api, run_id: api.task_instances("events", run_id),
     "task state": lambda api, run_id: api.task_state("events", run_id, "plan"),
-    "XCom": lambda api, run_id: api.xcom("events", run_id, "plan", "cached"),
+    "XCom": lambda api, run_id: api.xcom("events", run_id, "plan", key="cached"),
 }
 
 

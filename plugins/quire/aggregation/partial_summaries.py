@@ -114,7 +114,7 @@ def _find(store: Store, key: str) -> PartialSummaries | None:
     return find_record(store, PartialSummaries, key, ensure=ensure)
 
 
-def _discard(store: Store, key: str, partial: PartialSummaries, error: DamagedObjectError) -> None:
+def _discard(store: Store, key: str, partial: PartialSummaries, *, error: DamagedObjectError) -> None:
     """Deletes a record that references damaged objects, unless another process has already replaced it."""
 
     def ensure(current: PartialSummaries) -> None:
@@ -141,7 +141,7 @@ def read_partials(
         try:
             return _frames(store, partials[position])
         except DamagedObjectError as error:
-            _discard(store, _record_key(definition, filled[position]), partials[position], error)
+            _discard(store, _record_key(definition, filled[position]), partials[position], error=error)
         (partial,) = ensure_partials(definition, plan, [filled[position]], store=store)
         return _frames(store, partial)
 

@@ -167,7 +167,7 @@ class AirflowApi:
             return None
         return str(task["state"]) if task["state"] else None
 
-    async def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, *, map_index: int = -1) -> Any:
+    async def xcom(self, dag_id: str, run_id: str, task_id: str, *, key: str, map_index: int = -1) -> Any:
         """Returns an XCom's value, or None if the task has not pushed it."""
         path = f"{_dag_run_path(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         try:

@@ -104,11 +104,13 @@ def build_dag(definition: ReportDefinition) -> DAG:
         ensure_usable_notifiers(definition)
     except DefinitionError as error:
         return build_broken_dag(definition.name, error)
-    with _dag(definition, definition.name, definition.title, definition.schedule, trigger_params(definition)) as dag:
+    with _dag(
+        definition, definition.name, definition.title, schedule=definition.schedule, params=trigger_params(definition)
+    ) as dag:
         planned = plan_task(definition)
         plan, cached = XComArg(planned.operator, PLAN), XComArg(planned.operator, CACHED)
         partitions = extract_task(definition, plan, planned)
-        groups = layout_task(definition, plan, cached, partitions)
+        groups = layout_task(definition, plan, cached, partitions=partitions)
         run = XComArg(groups.operator, RUN)
         summaries = aggregate_task(definition, run)
         damage = XComArg(summaries.operator, DAMAGE)
@@ -118,7 +120,7 @@ def build_dag(definition: ReportDefinition) -> DAG:
         )
         usages = [XComArg(stage.operator, USAGE) for stage in (planned, partitions, groups, summaries, files)]
         damages = [damage, XComArg(files.operator, DAMAGE)]
-        published = publish_task(definition, run, summaries, files, usages, damages)
+        published = publish_task(definition, run, summaries, files=files, usages=usages, damages=damages)
         notify_when_ended(definition, [planned, partitions, groups, summaries, files, published])
     return dag
 
@@ -127,7 +129,11 @@ def build_store_dag(definition: ReportDefinition) -> DAG:
     """Returns the DAG that stores partitions before readers request them. Its last task releases the lease."""
     title = f"{definition.title}: extract in advance"
     with _dag(
-        definition, f"{definition.name}{STORE_SUFFIX}", title, definition.store_schedule, store_params(definition)
+        definition,
+        f"{definition.name}{STORE_SUFFIX}",
+        title,
+        schedule=definition.store_schedule,
+        params=store_params(definition),
     ) as dag:
         planned = plan_task(definition, may_publish=False)
         staged = extract_task(definition, XComArg(planned.operator, PLAN), planned)
@@ -149,7 +155,9 @@ def build_housekeeping_dag() -> DAG:
     return dag
 
 
-def _dag(definition: ReportDefinition, dag_id: str, title: str, schedule: str | None, params: dict[str, Param]) -> DAG:
+def _dag(
+    definition: ReportDefinition, dag_id: str, title: str, *, schedule: str | None, params: dict[str, Param]
+) -> DAG:
     return DAG(
         dag_id=dag_id,
         dag_display_name=title,

@@ -22,8 +22,8 @@ def publish_or_repeat(
     definition: ReportDefinition,
     run: StagedRun,
     summaries: Sequence[StagedSummary],
-    files: Sequence[RenderedFile],
     *,
+    files: Sequence[RenderedFile],
     session: SourceSession,
     store: Store,
     usage: Callable[[], tuple[TaskUsage, ...]],
@@ -49,7 +49,9 @@ def publish_or_repeat(
     try:
         if damage:
             raise DamagedObjectError(damage)
-        return publish_run(definition, run, summaries, files, session=session, store=store, usage=usage, lapsed=lapsed)
+        return publish_run(
+            definition, run, summaries, files=files, session=session, store=store, usage=usage, lapsed=lapsed
+        )
     except DamagedObjectError as error:
         logger.warning("%s; running all stages again", error)
     repeated = run_report(

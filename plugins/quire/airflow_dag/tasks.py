@@ -110,7 +110,7 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
     return extract.partial(plan=plan).expand(group=groups)
 
 
-def layout_task(definition: ReportDefinition, plan: Any, cached: Any, partitions: Any) -> Any:
+def layout_task(definition: ReportDefinition, plan: Any, cached: Any, *, partitions: Any) -> Any:
     """Returns the layout task, which determines whether aggregate and render have any work to do."""
 
     @own_task(
@@ -182,7 +182,7 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summarie
         map_index_template="{{ label }}",
         **placement(definition, "render"),
     )
-    def render(run: Any, shards: Any, summaries: Any, damage: Any) -> Any:
+    def render(run: Any, shards: Any, summaries: Any, *, damage: Any) -> Any:
         from quire.runs.leases import hold_lease
         from quire.stages.render import render_workbooks
 
@@ -206,7 +206,7 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summarie
 
 
 def publish_task(
-    definition: ReportDefinition, run: Any, summaries: Any, files: Any, usages: list[Any], damages: list[Any]
+    definition: ReportDefinition, run: Any, summaries: Any, *, files: Any, usages: list[Any], damages: list[Any]
 ) -> Any:
     """Returns the publish task, which updates the report's asset and returns the files.
 
@@ -221,7 +221,7 @@ def publish_task(
         outlets=[report_asset(definition)],
         **placement(definition, "publish"),
     )
-    def publish(run: Any, summaries: Any, files: Any, usages: Any, damages: Any) -> Any:
+    def publish(run: Any, summaries: Any, files: Any, *, usages: Any, damages: Any) -> Any:
         from quire.airflow_dag.repair import publish_or_repeat
         from quire.runs.leases import hold_lease, release_lease
 
@@ -237,7 +237,7 @@ def publish_task(
                 definition,
                 staged,
                 aggregated,
-                rendered,
+                files=rendered,
                 session=session,
                 store=store,
                 usage=lambda: (*earlier, meter.usage()),
@@ -249,6 +249,6 @@ def publish_task(
         handover.push_published(result)
         return record_publication(definition, result)
 
-    returned: Any = publish(run, summaries, files, usages, damages)
+    returned: Any = publish(run, summaries, files, usages=usages, damages=damages)
     returned.operator.operator_extra_links = (RunPageLink(),)
     return returned

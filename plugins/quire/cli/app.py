@@ -64,6 +64,7 @@ def run(
     report: Report,
     start: Annotated[str | None, FIRST_DAY] = None,
     end: Annotated[str | None, LAST_DAY] = None,
+    *,
     param: Parameters = None,
     force: Annotated[bool, typer.Option("--force", help="Ignore cached partitions and read all rows again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a single JSON object.")] = False,
@@ -132,7 +133,7 @@ def _check(definition: ReportDefinition) -> None:
 
 @app.command()
 def backfill(
-    report: Report, start: Annotated[str, FIRST_DAY], end: Annotated[str, LAST_DAY], param: Parameters = None
+    report: Report, start: Annotated[str, FIRST_DAY], end: Annotated[str, LAST_DAY], *, param: Parameters = None
 ) -> None:
     """Store new and stale partitions and their partial summaries. Write no workbooks."""
     definition = find_definition(include_folder(), report)

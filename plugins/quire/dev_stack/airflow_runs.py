@@ -61,13 +61,13 @@ def run_state(client: httpx.Client, dag_id: str, run_id: str) -> str:
     return str(_call(f"look up {run_id}", airflow_api(client).run(dag_id, run_id))["state"])
 
 
-def return_value(client: httpx.Client, dag_id: str, run_id: str, task_id: str) -> Any:
+def return_value(client: httpx.Client, dag_id: str, run_id: str, *, task_id: str) -> Any:
     """Returns a task's return value.
 
     Raises:
         StackError: the task has no return value, or Airflow is unreachable.
     """
-    value = _call(f"look up {task_id}", airflow_api(client).xcom(dag_id, run_id, task_id, "return_value"))
+    value = _call(f"look up {task_id}", airflow_api(client).xcom(dag_id, run_id, task_id, key="return_value"))
     if value is None:
         raise StackError(f"task {task_id} of run {run_id} has no return value")
     return value

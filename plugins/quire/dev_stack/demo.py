@@ -48,10 +48,10 @@ def run_demo(stack: LocalStack, out: Path, *, request: Mapping[str, str] = YEAR,
         say(f"run {run_id} of the {REPORT} report, {request['start']} to {request['end']}")
         say("each stage runs as a separate task here; the portal runs a range of this size as a single task")
         with _stopped_on_interrupt(client, run_id), _progress(say) as show:
-            state = _wait_for_run(stack, client, run_id, show)
+            state = _wait_for_run(stack, client, run_id, show=show)
         if state != "success":
             raise StackError(describe_failure(client, stack.airflow, dag_id=REPORT, run_id=run_id))
-        published = return_value(client, REPORT, run_id, "publish")
+        published = return_value(client, REPORT, run_id, task_id="publish")
     definition = find_definition(include_folder(), REPORT)
     seconds = int(definition.delivery.link_ttl.total_seconds())
     store = stack.s3.store()
@@ -63,7 +63,9 @@ def run_demo(stack: LocalStack, out: Path, *, request: Mapping[str, str] = YEAR,
     say(f"\n{len(published['files'])} files, {published['rows']:,} rows; copies are in {_relative(out)}/")
 
 
-def _wait_for_run(stack: LocalStack, client: httpx.Client, run_id: str, show: Callable[[str, int, int], None]) -> str:
+def _wait_for_run(
+    stack: LocalStack, client: httpx.Client, run_id: str, *, show: Callable[[str, int, int], None]
+) -> str:
     while True:
         stack.airflow.ensure_running()  # if the scheduler has exited, the run never ends
         state = run_state(client, REPORT, run_id)

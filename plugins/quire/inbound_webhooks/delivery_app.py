@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -141,7 +142,9 @@ class _Deliveries:
         with self._bodies.hold() as body, body.scope:
             await self._receive(request, body, definition.max_bytes)
             secrets = await self._connections.secrets(definition.signing)
-            event = await run_sync(_verify_event, definition, signed, body.data, secrets, limiter=self._readers)
+            event = await run_sync(
+                partial(_verify_event, definition, signed, body.data, secrets=secrets), limiter=self._readers
+            )
             return event, body.data
         raise DeliveryDeferred("too many concurrent deliveries. Retry later")
 
@@ -173,7 +176,7 @@ class _Deliveries:
 
 
 def _verify_event(
-    definition: WebhookDefinition, signed: SignatureHeaders, body: bytearray, secrets: Sequence[bytes]
+    definition: WebhookDefinition, signed: SignatureHeaders, body: bytearray, *, secrets: Sequence[bytes]
 ) -> Event:
     verify_signature(signed, body, secrets=secrets)
     return read_event(body, event_id=signed.event_id, definition=definition)

@@ -91,16 +91,16 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
         connection.isolation_level = IsolationLevel.READ_COMMITTED  # sees rows committed during a lock wait
         connection.execute(_SETTINGS)
         ensure_trusted_schema(definition, connection)
-        if not _is_new(definition.name, event.stamp[1], body_sha256, connection):
+        if not _is_new(definition.name, event.stamp[1], body_sha256, connection=connection):
             return DeliveryOutcome.REPEATED
         columns = read_target(definition, connection)
         _ensure_not_null(event, columns)
-        applied = _RowWriter(definition, columns, event, connection).apply()
+        applied = _RowWriter(definition, columns, event, connection=connection).apply()
         connection.execute(_PRUNE, [EVENT_RETENTION_DAYS, MAX_PRUNED_EVENTS])
     return DeliveryOutcome.APPLIED if applied else DeliveryOutcome.KEPT
 
 
-def _is_new(webhook: str, event_id: str, body_sha256: bytes, connection: Connection) -> bool:
+def _is_new(webhook: str, event_id: str, body_sha256: bytes, *, connection: Connection) -> bool:
     if connection.execute(_RECORD_EVENT, [webhook, event_id, body_sha256]).rowcount:
         return True
     recorded = connection.execute(
@@ -129,6 +129,7 @@ class _RowWriter:
         definition: WebhookDefinition,
         columns: Mapping[str, TargetColumn],
         event: Event,
+        *,
         connection: Connection,
     ) -> None:
         self._definition, self._columns, self._event, self._connection = definition, columns, event, connection

@@ -57,7 +57,7 @@ def read_record(
         DamagedObjectError: the record does not contain the bytes that were written.
         IntegrityError: the record is intact, but a different version of Quire wrote it.
     """
-    return _read(store, kind, key, limits)[0]
+    return _read(store, kind, key, limits=limits)[0]
 
 
 def find_record(
@@ -84,13 +84,13 @@ def find_record(
     """
     body = b""
     try:
-        record, body = _read(store, kind, key, limits)
+        record, body = _read(store, kind, key, limits=limits)
         if record is not None:
             ensure(record)
     except DamagedRecordError as error:
-        _discard(store, key, error.body, error)
+        _discard(store, key, error.body, error=error)
     except DamagedObjectError as error:
-        _discard(store, key, body, error)
+        _discard(store, key, body, error=error)
     else:
         return record
     return None
@@ -108,17 +108,17 @@ class UnverifiedRecordError(IntegrityError):
     """A record has no checksum: a different version of Quire wrote it, or it was damaged in transit."""
 
 
-def _read(store: Store, kind: type[Record], key: str, limits: RecordLimits) -> tuple[Record | None, bytes]:
+def _read(store: Store, kind: type[Record], key: str, *, limits: RecordLimits) -> tuple[Record | None, bytes]:
     """Returns a record and its bytes. Rereads a damaged record, because it may have been damaged in transit."""
     for _ in range(READ_ATTEMPTS - 1):
         try:
-            return _read_once(store, kind, key, limits)
+            return _read_once(store, kind, key, limits=limits)
         except (DamagedObjectError, UnverifiedRecordError):
             continue
-    return _read_once(store, kind, key, limits)
+    return _read_once(store, kind, key, limits=limits)
 
 
-def _read_once(store: Store, kind: type[Record], key: str, limits: RecordLimits) -> tuple[Record | None, bytes]:
+def _read_once(store: Store, kind: type[Record], key: str, *, limits: RecordLimits) -> tuple[Record | None, bytes]:
     body = store.read(key, max_bytes=limits.max_bytes)
     if body is None:
         return None, b""
@@ -160,7 +160,7 @@ def _checksum(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _discard(store: Store, key: str, body: bytes, error: DamagedObjectError) -> None:
+def _discard(store: Store, key: str, body: bytes, *, error: DamagedObjectError) -> None:
     """Deletes a record if its bytes still equal ``body``. The next lookup is then a cache miss.
 
     Retention deletes the objects that the record referenced.

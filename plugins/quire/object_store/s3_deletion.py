@@ -49,7 +49,7 @@ def _delete_batch(client: S3Client, bucket: str, keys: Sequence[str]) -> Sequenc
     return [entry["Key"] for entry in response.get("Errors", ())]
 
 
-def delete_unchanged(client: S3Client, bucket: str, key: str, body: bytes) -> bool:
+def delete_unchanged(client: S3Client, bucket: str, key: str, *, body: bytes) -> bool:
     """Deletes an object if its bytes still equal ``body``. Returns whether the object was deleted.
 
     Because some stores ignore ``If-Match``, compares the bytes immediately before deleting. Does not read objects
@@ -60,13 +60,13 @@ def delete_unchanged(client: S3Client, bucket: str, key: str, body: bytes) -> bo
         if current.data != body:
             return False
         with translate_s3_errors(key):
-            _delete_matching(client, bucket, key, current.etag)
+            _delete_matching(client, bucket, key, etag=current.etag)
     except (IntegrityError, ExistsError):  # another process has deleted or replaced the object
         return False
     return True
 
 
-def _delete_matching(client: S3Client, bucket: str, key: str, etag: str) -> None:
+def _delete_matching(client: S3Client, bucket: str, key: str, *, etag: str) -> None:
     try:
         client.delete_object(Bucket=bucket, Key=key, IfMatch=etag)
     except ClientError as error:

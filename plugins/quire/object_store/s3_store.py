@@ -206,7 +206,7 @@ class S3Store(Store):
 
     def delete_unchanged(self, key: str, body: bytes) -> bool:
         """Deletes a small object if its bytes still equal ``body``. Returns whether the object was deleted."""
-        return delete_unchanged(self.client, self.bucket, key, body)
+        return delete_unchanged(self.client, self.bucket, key, body=body)
 
     def abort_uploads(self, prefix: str, *, before: datetime) -> int:
         """Aborts unfinished multipart uploads that started before a given time. Returns how many were aborted."""

@@ -12,7 +12,7 @@ from quire.record_types.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 
 
-def partition_folder(report: str, source_digest: str, key: str, token: str) -> str:
+def partition_folder(report: str, *, source_digest: str, key: str, token: str) -> str:
     """Returns the folder for a partition's objects. The commit record's key is the folder plus ``.json``."""
     return f"partitions/{report}/{source_digest}/{key}/{token}"
 

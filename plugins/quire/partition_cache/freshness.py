@@ -26,8 +26,8 @@ def freshness_tokens(
     definition: ReportDefinition,
     request: RunRequest,
     partitions: Sequence[DatePartition],
-    columns: Sequence[SourceColumn],
     *,
+    columns: Sequence[SourceColumn],
     transaction: SourceTransaction,
 ) -> dict[str, str]:
     """Returns the partitions' freshness tokens, by partition key, as of the transaction's snapshot.
@@ -54,7 +54,9 @@ def freshness_tokens(
     if freshness == "tracked":
         tokens = tracked_tokens(definition, partitions, transaction=transaction)
         return {key: digest(token, *forced) if forced else token for key, token in tokens.items()}
-    states = _probe(definition, request, partitions, columns, transaction=transaction, probe_column=freshness.probe)
+    states = _probe(
+        definition, request, partitions, columns=columns, transaction=transaction, probe_column=freshness.probe
+    )
     return {
         partition.key: digest("probe", freshness.probe, states.get(number, (0, 0, 0)), *forced)
         for number, partition in enumerate(partitions, start=1)
@@ -65,8 +67,8 @@ def freshness_token_reader(
     definition: ReportDefinition,
     request: RunRequest,
     partitions: Sequence[DatePartition],
-    columns: Sequence[SourceColumn],
     *,
+    columns: Sequence[SourceColumn],
     transaction: SourceTransaction,
 ) -> Callable[[DatePartition], str]:
     """Returns a function that reads a partition's freshness token in the transaction's snapshot.
@@ -89,7 +91,9 @@ def freshness_token_reader(
     if isinstance(definition.source.freshness, Probe):
 
         def probe(partition: DatePartition) -> str:
-            (token,) = freshness_tokens(definition, request, [partition], columns, transaction=transaction).values()
+            (token,) = freshness_tokens(
+                definition, request, [partition], columns=columns, transaction=transaction
+            ).values()
             return token
 
         return probe
@@ -98,7 +102,7 @@ def freshness_token_reader(
     def read(partition: DatePartition) -> str:
         while partition.key not in tokens and len(tokens) < len(partitions):
             following = partitions[len(tokens) : len(tokens) + max(MIN_TOKENS_AT_ONCE, len(tokens))]
-            tokens.update(freshness_tokens(definition, request, following, columns, transaction=transaction))
+            tokens.update(freshness_tokens(definition, request, following, columns=columns, transaction=transaction))
         return tokens[partition.key]
 
     return read
@@ -141,15 +145,15 @@ def changed_partitions(
     definition: ReportDefinition,
     request: RunRequest,
     staged: Sequence[StagedPartition],
-    columns: Sequence[SourceColumn],
     *,
+    columns: Sequence[SourceColumn],
     transaction: SourceTransaction,
 ) -> tuple[str, ...]:
     """Returns the keys of the partitions whose rows have changed since they were read."""
     partitions = [
         DatePartition(key=part.key, start=part.start, stop=part.stop, timezone=definition.timezone) for part in staged
     ]
-    tokens = freshness_tokens(definition, request, partitions, columns, transaction=transaction)
+    tokens = freshness_tokens(definition, request, partitions, columns=columns, transaction=transaction)
     return tuple(part.key for part in staged if part.freshness_token != tokens[part.key])
 
 
@@ -157,8 +161,8 @@ def _probe(
     definition: ReportDefinition,
     request: RunRequest,
     partitions: Sequence[DatePartition],
-    columns: Sequence[SourceColumn],
     *,
+    columns: Sequence[SourceColumn],
     transaction: SourceTransaction,
     probe_column: str,
 ) -> dict[int, tuple[Any, ...]]:

@@ -30,7 +30,7 @@ class RowCheck:
         stop: the partition's end (exclusive), in the same form.
     """
 
-    def __init__(self, partition: DatePartition, column: str, start: pa.Array, stop: pa.Array) -> None:
+    def __init__(self, partition: DatePartition, column: str, *, start: pa.Array, stop: pa.Array) -> None:
         self.partition, self.column = partition, column
         self._start, self._stop = start[0], stop[0]
         self._number = pa.int32() if pa.types.is_date32(start.type) else pa.int64()
@@ -51,8 +51,8 @@ class RowCheck:
         return cls(
             partition,
             field.name,
-            bound(partition.start, partition.starts_at),
-            bound(partition.stop, partition.stops_at),
+            start=bound(partition.start, partition.starts_at),
+            stop=bound(partition.stop, partition.stops_at),
         )
 
     def check(self, batch: pa.RecordBatch) -> None:

@@ -158,24 +158,24 @@ class ReportAccess:
 
 
 def _file_access(report: ReportNamePath, caller: CallerDep) -> FileAccess:
-    _ensure_authorized(report, caller, "GET", None)
+    _ensure_authorized(report, caller, "GET", entity=None)
     return FileAccess(caller=caller, report=report)
 
 
 def _read_access(report: ReportNamePath, caller: CallerDep) -> ReportAccess:
-    return _authorize(report, caller, "GET", None)
+    return _authorize(report, caller, "GET", entity=None)
 
 
 def _estimate_access(report: ReportNamePath, caller: VerifiedCallerDep) -> ReportAccess:
-    return _authorize(report, caller, "GET", None)
+    return _authorize(report, caller, "GET", entity=None)
 
 
 def _request_access(report: ReportNamePath, caller: VerifiedCallerDep) -> ReportAccess:
-    return _authorize(report, caller, "POST", DagAccessEntity.RUN)
+    return _authorize(report, caller, "POST", entity=DagAccessEntity.RUN)
 
 
 def _cancel_access(report: ReportNamePath, caller: VerifiedCallerDep) -> ReportAccess:
-    return _authorize(report, caller, "PUT", DagAccessEntity.RUN)
+    return _authorize(report, caller, "PUT", entity=DagAccessEntity.RUN)
 
 
 FileAccessDep = Annotated[FileAccess, Depends(_file_access)]
@@ -185,9 +185,9 @@ RequestAccessDep = Annotated[ReportAccess, Depends(_request_access)]
 CancelAccessDep = Annotated[ReportAccess, Depends(_cancel_access)]
 
 
-def _authorize(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> ReportAccess:
+def _authorize(report: str, caller: Caller, method: Any, *, entity: DagAccessEntity | None) -> ReportAccess:
     """Returns an authorized caller's access. Unauthorized callers cannot find out whether the report exists."""
-    _ensure_authorized(report, caller, method, entity)
+    _ensure_authorized(report, caller, method, entity=entity)
     try:
         return ReportAccess(caller=caller, definition=find_definition(include_folder(), report))
     except DefinitionError as error:  # the error message may name other reports
@@ -209,7 +209,7 @@ def _definition_error(report: str, caller: Caller, error: DefinitionError) -> HT
     return HTTPException(status.HTTP_409_CONFLICT, message)
 
 
-def _ensure_authorized(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> None:
+def _ensure_authorized(report: str, caller: Caller, method: Any, *, entity: DagAccessEntity | None) -> None:
     permissions = {("GET", None), (method, entity)}  # a set, so that GET is not checked twice
     if not all(caller.may(needed, report, part) for needed, part in permissions):
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"You don't have permission to do this with report {report}.")

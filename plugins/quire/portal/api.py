@@ -65,7 +65,7 @@ OFFSET = Query(ge=0, le=1_000_000, description="Number of runs to skip, newest f
 
 @router.get("", summary="List reports")
 async def get_reports(
-    caller: CallerDep, resources: ResourcesDep, base: BaseDep, search: Annotated[str, SEARCH] = ""
+    caller: CallerDep, resources: ResourcesDep, base: BaseDep, *, search: Annotated[str, SEARCH] = ""
 ) -> list[ReportView]:
     """Returns the reports whose DAGs you may read, sorted by title."""
     return await list_reports(caller, await read_catalog(resources), base, search=search)
@@ -85,7 +85,7 @@ def get_report(access: ReadAccessDep, base: BaseDep) -> ReportView:
 
 @router.post("/{report}/estimate", summary="Estimate a report")
 async def post_estimate(
-    access: EstimateAccessDep, resources: ResourcesDep, store: StoreDep, body: ReportRequestBody
+    access: EstimateAccessDep, resources: ResourcesDep, store: StoreDep, *, body: ReportRequestBody
 ) -> EstimateView:
     """Estimates a report. Row counts for cached partitions are exact; the PostgreSQL planner estimates the rest."""
     report_request = await validate_request(access, resources, **body.model_dump())
@@ -97,6 +97,7 @@ async def post_run(
     access: RequestAccessDep,
     resources: ResourcesDep,
     store: StoreDep,
+    *,
     base: BaseDep,
     body: ReportRequestBody,
     response: Response,
@@ -122,6 +123,7 @@ async def get_runs(
     access: ReadAccessDep,
     reader: RunReaderDep,
     limit: Annotated[int, LIMIT] = 20,
+    *,
     offset: Annotated[int, OFFSET] = 0,
 ) -> list[RunView]:
     """Returns a report's runs, including scheduled runs and command-line runs."""
@@ -147,6 +149,7 @@ async def post_cancel(
     request: Request,
     access: CancelAccessDep,
     run_id: RunId,
+    *,
     background: BackgroundTasks,
     resources: ResourcesDep,
     base: BaseDep,

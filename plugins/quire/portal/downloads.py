@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 from anyio.to_thread import run_sync
@@ -54,18 +55,18 @@ class FilesMissingError(Exception):
     response_class=StreamingResponse,
     responses={200: {"content": {"application/zip": {}}, "description": "An uncompressed zip of the files."}},
 )
-async def get_archive(access: FileAccessDep, run_key: RunKey, resources: ResourcesDep, store: StoreDep) -> Transfer:
+async def get_archive(access: FileAccessDep, run_key: RunKey, resources: ResourcesDep, *, store: StoreDep) -> Transfer:
     """Streams a zip of all files. Closes the connection early if a file turns out to be damaged."""
     slot = resources.transfers.begin(access.caller.user.get_id())
     try:
-        manifest = await run_sync(_manifest, access, run_key, resources, store)
-        return await run_sync(_archive, access, manifest, store, slot)
+        manifest = await run_sync(partial(_manifest, access, run_key, resources, store=store))
+        return await run_sync(partial(_archive, access, manifest, store, slot=slot))
     except BaseException:
         slot.release()
         raise
 
 
-def _archive(access: FileAccess, manifest: Manifest, store: Store, slot: TransferSlot) -> Transfer:
+def _archive(access: FileAccess, manifest: Manifest, store: Store, *, slot: TransferSlot) -> Transfer:
     ensure_files(access, manifest, manifest.files, store=store)
     name = f"{manifest.report}_{range_name(manifest.start, manifest.end)}.zip"
     made_at = datetime.fromisoformat(manifest.made_at)
@@ -86,10 +87,10 @@ def _archive(access: FileAccess, manifest: Manifest, store: Store, slot: Transfe
     responses={302: {"description": "Redirects to a presigned URL, which is valid for `delivery.link_ttl`."}},
 )
 def get_file(
-    access: FileAccessDep, run_key: RunKey, name: str, resources: ResourcesDep, store: StoreDep
+    access: FileAccessDep, run_key: RunKey, name: str, *, resources: ResourcesDep, store: StoreDep
 ) -> RedirectResponse:
     """Redirects to a file's stored object."""
-    manifest = _manifest(access, run_key, resources, store)
+    manifest = _manifest(access, run_key, resources, store=store)
     file = next((file for file in manifest.files if file.name == name), None)
     if file is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such file.")
@@ -100,12 +101,12 @@ def get_file(
 
 @router.post("/{run_key}/again", include_in_schema=False)
 async def post_again(
-    access: RequestAccessDep, run_key: RunKey, resources: ResourcesDep, store: StoreDep, base: BaseDep
+    access: RequestAccessDep, run_key: RunKey, resources: ResourcesDep, *, store: StoreDep, base: BaseDep
 ) -> RedirectResponse:
     """Repeats the request for a run whose files are missing, ignoring cached partitions."""
     definition = access.definition
     file_access = FileAccess(caller=access.caller, report=definition.name)
-    manifest = await run_sync(_manifest, file_access, run_key, resources, store)
+    manifest = await run_sync(partial(_manifest, file_access, run_key, resources, store=store))
     if not await run_sync(lambda: is_any_missing(manifest.files, store)):
         raise HTTPException(status.HTTP_409_CONFLICT, "None of this run's files are missing.")
     suffixes = {file.name.rpartition(".")[2] for file in manifest.files if not is_summary(file)}
@@ -143,7 +144,7 @@ def _link_seconds(report: str) -> int:
     return int(delivery.link_ttl.total_seconds())
 
 
-def _manifest(access: FileAccess, run_key: str, resources: PortalResources, store: Store) -> Manifest:
+def _manifest(access: FileAccess, run_key: str, resources: PortalResources, *, store: Store) -> Manifest:
     try:
         return resources.manifests.read(store, access.report, run_key)
     except IntegrityError as error:

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 from cachetools import TTLCache
@@ -86,7 +85,9 @@ class SummaryPreparations:
         """Returns a run's summaries, or a message if they cannot be prepared."""
         definition, run = access.definition, f"{manifest.report} {manifest.run}"
         try:
-            return PageSummaries(tables=await self._tables(definition, manifest, access.caller.user.get_id(), store))
+            return PageSummaries(
+                tables=await self._tables(definition, manifest, access.caller.user.get_id(), store=store)
+            )
         except WorkUnavailableError as error:
             logger.info("%s: the summaries are not ready: %s", run, error)
             return PageSummaries(message=NOT_READY)
@@ -97,7 +98,7 @@ class SummaryPreparations:
             logger.exception("%s: the summaries cannot be prepared", run)
             return PageSummaries(message=UNREADABLE)
 
-    async def _tables(self, definition: ReportDefinition, manifest: Manifest, user: str, store: Store) -> Tables:
+    async def _tables(self, definition: ReportDefinition, manifest: Manifest, user: str, *, store: Store) -> Tables:
         key = _key(definition, manifest, store)
         with self._lock:
             tables, running = self._cache.get(key), self._running.get(key)
@@ -105,10 +106,14 @@ class SummaryPreparations:
             return tables
         if running is not None:
             return await _join(running, self._seconds)
-        return await self._queue.run(user, partial(self._prepare, key, definition, manifest, store), supersedes=False)
+
+        def work(deadline: Deadline) -> Tables:
+            return self._prepare(key, definition, manifest, store=store, deadline=deadline)
+
+        return await self._queue.run(user, work, supersedes=False)
 
     def _prepare(
-        self, key: Key, definition: ReportDefinition, manifest: Manifest, store: Store, deadline: Deadline
+        self, key: Key, definition: ReportDefinition, manifest: Manifest, *, store: Store, deadline: Deadline
     ) -> Tables:
         """Returns the tables, reusing another thread's result if possible. Runs in one of the queue's threads."""
         own = Future[Tables]()

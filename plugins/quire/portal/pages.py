@@ -63,7 +63,7 @@ def render_page(
 
 @router.get("/")
 async def show_reports(
-    caller: CallerDep, resources: ResourcesDep, base: BaseDep, search: Annotated[str, SEARCH] = ""
+    caller: CallerDep, resources: ResourcesDep, base: BaseDep, *, search: Annotated[str, SEARCH] = ""
 ) -> Response:
     """Shows the reports that the caller may read."""
     catalog = await read_catalog(resources)
@@ -76,6 +76,7 @@ async def show_report_page(
     access: ReadAccessDep,
     reader: RunReaderDep,
     limit: Annotated[int, LIMIT] = RUNS_PER_PAGE,
+    *,
     offset: Annotated[int, OFFSET] = 0,
 ) -> Response:
     """Shows a report's form and runs."""
@@ -109,7 +110,7 @@ def _page_query(offset: int, limit: int) -> str:
 
 @router.post("/reports/{report}")
 async def request_report(
-    access: RequestAccessDep, request: Request, resources: ResourcesDep, reader: RunReaderDep
+    access: RequestAccessDep, request: Request, resources: ResourcesDep, *, reader: RunReaderDep
 ) -> Response:
     """Requests a run with the form's values, then redirects to the run's page."""
     form = await request.form()
@@ -138,7 +139,7 @@ async def request_report(
 
 @router.get("/reports/{report}/runs/{run_id}")
 async def show_run_page(
-    access: ReadAccessDep, run_id: RunId, resources: ResourcesDep, reader: RunReaderDep, checked: str = ""
+    access: ReadAccessDep, run_id: RunId, resources: ResourcesDep, *, reader: RunReaderDep, checked: str = ""
 ) -> Response:
     """Shows a run's progress or outcome, and when the portal last found the run's rows unchanged."""
     definition = access.definition
@@ -155,7 +156,7 @@ async def show_run_page(
 
 @router.post("/reports/{report}/runs/{run_id}/cancel")
 async def cancel_run(
-    access: CancelAccessDep, run_id: RunId, background: BackgroundTasks, resources: ResourcesDep, base: BaseDep
+    access: CancelAccessDep, run_id: RunId, background: BackgroundTasks, *, resources: ResourcesDep, base: BaseDep
 ) -> Response:
     """Cancels a run, then redirects to the run's page."""
     await cancel(access, run_id, background, resources=resources)

@@ -87,7 +87,7 @@ async def load_outcome(
     if tasks is None:
         tasks = await api.task_instances(report, run_id) if state in ("running", "failed", "cancelled") else []
     is_planned = state == "done" or any((task["task_id"], task["state"]) == ("plan", "success") for task in tasks)
-    planned = await api.xcom(report, run_id, "plan", RETURN_VALUE) if is_planned else None
+    planned = await api.xcom(report, run_id, "plan", key=RETURN_VALUE) if is_planned else None
     publisher = publishing_task(tasks, planned)
     if publisher:  # regardless of its notifications
         state = "done"
@@ -95,12 +95,12 @@ async def load_outcome(
         state = "failed"
     if state == "done":
         is_small = publisher != PUBLISH and isinstance(planned, dict)
-        returned = planned if is_small else await api.xcom(report, run_id, PUBLISH, RETURN_VALUE)
+        returned = planned if is_small else await api.xcom(report, run_id, PUBLISH, key=RETURN_VALUE)
         return RunOutcome(state=state, result=_parse_result(returned))
     if state == "running":
-        return RunOutcome(state=state, progress=await load_progress(api, report, run_id, tasks))
+        return RunOutcome(state=state, progress=await load_progress(api, report, run_id, tasks=tasks))
     if state == "failed":
-        cause, kind = await load_failure(api, report, run_id, tasks, "failed")
+        cause, kind = await load_failure(api, report, run_id, tasks=tasks, state="failed")
         return RunOutcome(state=state, cause=cause and truncate(cause, MAX_MESSAGE_LENGTH), kind=kind)
     return RunOutcome(state=state)
 

@@ -18,15 +18,17 @@ STAGES: tuple[str, ...] = get_args(StageName)
 DONE = {"success", "skipped"}
 
 
-async def load_progress(api: AirflowApi, report: str, run_id: str, tasks: Sequence[Mapping[str, Any]]) -> ProgressView:
+async def load_progress(
+    api: AirflowApi, report: str, run_id: str, *, tasks: Sequence[Mapping[str, Any]]
+) -> ProgressView:
     """Computes a run's progress from its tasks and the return values of the plan and layout tasks."""
     own, planned, cached_partitions, laid_out = await asyncio.gather(
-        api.xcom(report, run_id, "plan", PROGRESS),
-        api.xcom(report, run_id, "plan", "return_value"),
-        api.xcom(report, run_id, "plan", CACHED),
-        api.xcom(report, run_id, "layout", "return_value"),
+        api.xcom(report, run_id, "plan", key=PROGRESS),
+        api.xcom(report, run_id, "plan", key="return_value"),
+        api.xcom(report, run_id, "plan", key=CACHED),
+        api.xcom(report, run_id, "layout", key="return_value"),
     )
-    trouble = (await load_failure(api, report, run_id, tasks, "up_for_retry"))[0]
+    trouble = (await load_failure(api, report, run_id, tasks=tasks, state="up_for_retry"))[0]
     if isinstance(own, dict) and any((task["task_id"], task["state"]) == ("plan", "running") for task in tasks):
         return _progress_of_plan(own, trouble)
     groups, shards = _group_sizes(planned, "key"), _group_sizes(laid_out, "stem")
@@ -77,14 +79,14 @@ def _count_done(tasks: Iterable[Mapping[str, Any]], stage: str, counts: Sequence
 
 
 async def load_failure(
-    api: AirflowApi, report: str, run_id: str, tasks: Iterable[Mapping[str, Any]], state: str
+    api: AirflowApi, report: str, run_id: str, *, tasks: Iterable[Mapping[str, Any]], state: str
 ) -> tuple[str | None, str | None]:
     """Returns the first failure reason recorded by a task in ``state``, and the name of its error class."""
     candidates = [task for task in tasks if task["state"] == state and task["task_id"] != NOTIFY]
     for task in sorted(candidates, key=lambda task: task["end_date"] or "")[:MAX_REASON_LOOKUPS]:
         instance = {"map_index": task["map_index"]}
-        reason = await api.xcom(report, run_id, task["task_id"], FAILURE, **instance)
+        reason = await api.xcom(report, run_id, task["task_id"], key=FAILURE, **instance)
         if reason:
-            kind = await api.xcom(report, run_id, task["task_id"], FAILURE_KIND, **instance)
+            kind = await api.xcom(report, run_id, task["task_id"], key=FAILURE_KIND, **instance)
             return str(reason), kind if isinstance(kind, str) else None
     return None, None

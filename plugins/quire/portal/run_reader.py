@@ -82,7 +82,7 @@ class RunReader:
         )
 
 
-def _run_reader(request: Request, resources: ResourcesDep, store: StoreDep, base: BaseDep) -> RunReader:
+def _run_reader(request: Request, resources: ResourcesDep, store: StoreDep, *, base: BaseDep) -> RunReader:
     return RunReader(request=request, resources=resources, store=store, base=base)
 
 

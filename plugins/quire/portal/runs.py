@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError, is_run_id
@@ -93,7 +94,7 @@ async def list_runs(
             except WorkUnavailableError:  # the error concerns the entire list
                 raise
             except Exception:
-                unreadable = unreadable_view(definition.name, run, outcomes, base)
+                unreadable = unreadable_view(definition.name, run, outcomes, base=base)
                 logger.exception("%s: run %s cannot be displayed", definition.name, unreadable.run_id)
                 return unreadable
 
@@ -128,7 +129,9 @@ async def show_run(
     run: Mapping[str, Any] | CommandLineRun = own or await api.run(definition.name, run_id)
     try:
         if isinstance(run, CommandLineRun):
-            view, manifest = await source.in_thread(_command_line_view, run, definition.name, source, base)
+            view, manifest = await source.in_thread(
+                partial(_command_line_view, run, definition.name, source, base=base)
+            )
             return RunDetails(**dict(view), stages=stage_views(manifest.usage) if manifest else []), manifest
         outcome = await load_outcome(definition.name, run, api=api)
         view, manifest = await _details(definition, run, outcome, source=source, base=base)
@@ -140,7 +143,7 @@ async def show_run(
     except Exception:
         logger.exception("%s: run %s cannot be displayed", definition.name, run_id)
         outcomes = {} if isinstance(run, CommandLineRun) else {run_id: RunOutcome(state=parse_state(run))}
-        return RunDetails(**dict(unreadable_view(definition.name, run, outcomes, base))), None
+        return RunDetails(**dict(unreadable_view(definition.name, run, outcomes, base=base))), None
 
 
 def _find_command_line_run(source: RunSource, report: str, run_id: str) -> CommandLineRun | None:
@@ -152,7 +155,7 @@ async def _load_unreached(definition: ReportDefinition, run_id: str, api: Airflo
     recipients = definition.delivery.notify
     if not (recipients.success or recipients.failure):
         return []
-    pushed = await api.xcom(definition.name, run_id, NOTIFY, UNREACHED)
+    pushed = await api.xcom(definition.name, run_id, NOTIFY, key=UNREACHED)
     return [str(sentence) for sentence in pushed] if isinstance(pushed, list) else []
 
 
@@ -167,11 +170,11 @@ async def _view(
     try:
         if isinstance(run, CommandLineRun):
             return _limit_parameters(
-                (await source.in_thread(_command_line_view, run, definition.name, source, base))[0]
+                (await source.in_thread(partial(_command_line_view, run, definition.name, source, base=base)))[0]
             )
         if outcome := outcomes.get(run["dag_run_id"]):
             if not outcome.is_readable:
-                return unreadable_view(definition.name, run, outcomes, base)
+                return unreadable_view(definition.name, run, outcomes, base=base)
             details = await _details(definition, run, outcome, source=source, base=base)
             return _limit_parameters(details[0])
     except IntegrityError:
@@ -213,7 +216,7 @@ async def _details(
     fields["progress"] = outcome.progress
     manifest = None
     if outcome.state == "done":
-        manifest, published = await source.in_thread(_published, definition, outcome.result, source, base)
+        manifest, published = await source.in_thread(partial(_published, definition, outcome.result, source, base=base))
         fields |= published
         fields["error"] = published.get("error")  # clears the error for a request that the current definition rejects
     elif outcome.state == "failed":
@@ -236,7 +239,7 @@ async def _details(
 
 
 def _published(
-    definition: ReportDefinition, result: RunResult | None, source: RunSource, base: str
+    definition: ReportDefinition, result: RunResult | None, source: RunSource, *, base: str
 ) -> tuple[Manifest | None, dict[str, Any]]:
     """Returns a successful run's manifest, and the fields for the run's view."""
     if result is None:
@@ -255,7 +258,7 @@ def _published(
 
 
 def _command_line_view(
-    run: CommandLineRun, report: str, source: RunSource, base: str
+    run: CommandLineRun, report: str, source: RunSource, *, base: str
 ) -> tuple[RunView, Manifest | None]:
     manifest = None
     fields: dict[str, Any] = {"start": None, "end": None, "parameters": {}}

@@ -15,7 +15,7 @@ UNREADABLE = "This run cannot be displayed. Contact your Airflow administrator."
 
 
 def unreadable_view(
-    report: str, run: Mapping[str, Any] | CommandLineRun, outcomes: Mapping[str, RunOutcome], base: str
+    report: str, run: Mapping[str, Any] | CommandLineRun, outcomes: Mapping[str, RunOutcome], *, base: str
 ) -> RunView:
     """Returns a view of a run without details.
 

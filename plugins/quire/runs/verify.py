@@ -46,11 +46,11 @@ def verify_run(run: str, *, store: Store) -> Verification:
     stored: list[ManifestPartition | StagedSummary] = [*manifest.partitions, *manifest.summaries]
     expected |= {part.object_key: (part.bytes, part.sha256) for part in stored}
     for key, (size, sha256) in expected.items():
-        problems += _object_problems(store, key, size, sha256)
+        problems += _object_problems(store, key, size, sha256=sha256)
     changed = {problem.partition(" ")[0] for problem in problems}
     for part in stored:
         if part.object_key not in changed:
-            problems += _row_problems(store, part.object_key, part.bytes, part.rows)
+            problems += _row_problems(store, part.object_key, part.bytes, rows=part.rows)
     detail = [file for file in manifest.files if not is_summary(file)]
     counted = sum(part.rows for part in manifest.partitions)
     if counted != manifest.rows:
@@ -79,7 +79,7 @@ def _read_any_manifest(run: str, store: Store) -> Manifest:
     raise ParameterError(f"run {run!r} is not published in {store.location}")
 
 
-def _object_problems(store: Store, key: str, size: int, sha256: str) -> Iterator[str]:
+def _object_problems(store: Store, key: str, size: int, *, sha256: str) -> Iterator[str]:
     if not store.has_size(key, size):
         actual = store.size(key)
         yield f"{key} is missing" if actual is None else f"{key} has {actual} bytes; the manifest states {size}"
@@ -94,7 +94,7 @@ def _sha256(store: Store, key: str, size: int) -> str:
     return digest.hexdigest()
 
 
-def _row_problems(store: Store, key: str, size: int, rows: int) -> Iterator[str]:
+def _row_problems(store: Store, key: str, size: int, *, rows: int) -> Iterator[str]:
     try:
         actual_rows = pq.ParquetFile(store.open_object(key, size)).metadata.num_rows
     except (pa.ArrowInvalid, IntegrityError) as error:

@@ -103,7 +103,7 @@ def divide_shards(
     return tuple(uncached), tuple(cached)
 
 
-def commit_files(store: Store, report: str, key: str, files: tuple[RenderedFile, ...]) -> tuple[RenderedFile, ...]:
+def commit_files(store: Store, report: str, key: str, *, files: tuple[RenderedFile, ...]) -> tuple[RenderedFile, ...]:
     """Commits the files of a shared workbook, and returns them.
 
     If another run was first, deletes these files and returns the other run's files.

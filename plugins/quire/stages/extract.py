@@ -103,7 +103,9 @@ def _extract_from_snapshot(
     staged = list[StagedPartition]()
     with open_transaction(session, name=_name(definition, group[0])) as transaction:
         _ensure_planned_source(definition, plan, transaction=transaction)
-        token_of = freshness_token_reader(definition, plan.request, group, plan.columns, transaction=transaction)
+        token_of = freshness_token_reader(
+            definition, plan.request, group, columns=plan.columns, transaction=transaction
+        )
         for partition in group:
             if staged and time.monotonic() - began > max_seconds:
                 break
@@ -131,7 +133,7 @@ def _extract_partition(
     store: Store,
 ) -> StagedPartition:
     began = time.monotonic()
-    folder = partition_folder(definition.name, plan.source_digest, partition.key, token)
+    folder = partition_folder(definition.name, source_digest=plan.source_digest, key=partition.key, token=token)
     if cached := find_cached_partition(store, folder):
         logger.info("%s %s: %s rows are already stored", definition.name, partition.key, cached.rows)
         return replace(cached, cache_hit=is_reusable(definition, plan.request))

@@ -53,11 +53,11 @@ def plan_partitions(
         source_digest = read_source_digest(definition, request, columns, transaction=transaction)
         tokens: dict[str, str] = {}
         if is_reusable(definition, request):
-            tokens = freshness_tokens(definition, request, partitions, columns, transaction=transaction)
+            tokens = freshness_tokens(definition, request, partitions, columns=columns, transaction=transaction)
         else:
             ensure_tables_tracked(definition, partitions[0], transaction=transaction)
     with error_context(report=definition.name):
-        cached = _find_cached(definition, source_digest, tokens, store)
+        cached = _find_cached(definition, source_digest, tokens, store=store)
     cached_keys = {partition.key for partition in cached}
     groups = task_groups([partition for partition in partitions if partition.key not in cached_keys])
     logger.info(
@@ -90,9 +90,12 @@ def estimate_uncached(definition: ReportDefinition, planned: PlannedRun, *, sess
 
 
 def _find_cached(
-    definition: ReportDefinition, source_digest: str, tokens: Mapping[str, str], store: Store
+    definition: ReportDefinition, source_digest: str, tokens: Mapping[str, str], *, store: Store
 ) -> tuple[StagedPartition, ...]:
     """Returns the cached partitions that have current freshness tokens."""
-    folders = [partition_folder(definition.name, source_digest, key, token) for key, token in tokens.items()]
+    folders = [
+        partition_folder(definition.name, source_digest=source_digest, key=key, token=token)
+        for key, token in tokens.items()
+    ]
     cached = find_cached_partitions(store, folders, with_rows=needs_rows(definition))
     return tuple(replace(partition, cache_hit=True) for partition in cached if partition)

@@ -34,8 +34,8 @@ def publish_run(
     definition: ReportDefinition,
     run: StagedRun,
     summaries: Sequence[StagedSummary],
-    files: Sequence[RenderedFile],
     *,
+    files: Sequence[RenderedFile],
     session: SourceSession,
     store: Store,
     usage: Callable[[], tuple[TaskUsage, ...]] = tuple,
@@ -68,12 +68,12 @@ def publish_run(
             raise DamagedObjectError(
                 f"run {run.layout.run_key} was published but has since been deleted: run the report again"
             )
-        _ensure_complete(definition, run, summaries, files)
+        _ensure_complete(definition, run, summaries, files=files)
         notes = (*_notes(run, files), *_change_warnings(definition, run, session))
         if not run.layout.summaries_with_rows:
-            files = (*files, _write_summary_workbook(definition, run, summaries, files, notes, store=store))
+            files = (*files, _write_summary_workbook(definition, run, summaries, files=files, notes=notes, store=store))
         _ensure_objects(run, summaries, files, store=store)
-        manifest = _manifest(definition, run, summaries, files, notes, usage())
+        manifest = _manifest(definition, run, summaries, files=files, notes=notes, usage=usage())
         if lapsed():
             _ensure_rows(run, store=store)
             _ensure_objects(run, summaries, files, store=store)
@@ -103,6 +103,7 @@ def _ensure_complete(
     definition: ReportDefinition,
     run: StagedRun,
     summaries: Sequence[StagedSummary],
+    *,
     files: Sequence[RenderedFile],
 ) -> None:
     """Checks that earlier stages returned every summary in the definition and every file in the layout exactly once.
@@ -170,9 +171,9 @@ def _write_summary_workbook(
     definition: ReportDefinition,
     run: StagedRun,
     summaries: Sequence[StagedSummary],
+    *,
     files: Sequence[RenderedFile],
     notes: Sequence[str],
-    *,
     store: Store,
 ) -> RenderedFile:
     request = run.plan.request
@@ -234,7 +235,9 @@ def _change_warnings(definition: ReportDefinition, run: StagedRun, session: Sour
     plan = run.plan
     try:
         with open_transaction(session, name=f"quire {definition.name} publish") as transaction:
-            keys = changed_partitions(definition, plan.request, run.partitions, plan.columns, transaction=transaction)
+            keys = changed_partitions(
+                definition, plan.request, run.partitions, columns=plan.columns, transaction=transaction
+            )
     except ReportError as error:
         return (f"Quire could not check whether rows changed at the source after they were read: {error.message}",)
     return (
@@ -246,6 +249,7 @@ def _manifest(
     definition: ReportDefinition,
     run: StagedRun,
     summaries: Sequence[StagedSummary],
+    *,
     files: Sequence[RenderedFile],
     notes: Sequence[str],
     usage: tuple[TaskUsage, ...],

@@ -65,14 +65,14 @@ def render_workbooks(
                 began = time.monotonic()
                 key = workbook_keys.key(shard, file_format)
                 rendering = _Rendering(
-                    definition, run, shard, file_format,
+                    definition, run, shard, file_format=file_format,
                     shared_key=key, summaries=summaries, store=store, keys=keys, limits=limits,
                 )  # fmt: skip
                 rendered = rendering.write()
                 if key is not None:
                     for file in rendered:  # if the commit's response is lost, other runs may already use the files
                         keys.remove(file.key)
-                    rendered = commit_files(store, definition.name, key, rendered)
+                    rendered = commit_files(store, definition.name, key, files=rendered)
                 files += rendered
                 for file in rendered:
                     logger.info("%s: %s rows, %s bytes", file.key, file.rows, file.bytes)
@@ -105,8 +105,8 @@ class _Rendering:
         definition: ReportDefinition,
         run: StagedRun,
         shard: WorkbookShard,
-        file_format: FileFormat,
         *,
+        file_format: FileFormat,
         shared_key: str | None,
         summaries: Sequence[StagedSummary],
         store: Store,

@@ -102,7 +102,7 @@ def draw_lines(data: ChartData, *, is_filled: bool = False) -> Drawing:
                 parts.append(f'<polygon class="area{color}" points="{line} {line_down}"/>')
             parts.append(f'<polyline class="line{color}" points="{line}"/>')
         if needs_marks(measure.values):
-            parts += _line_marks(data, measure, color, points)
+            parts += _line_marks(data, measure, color, points=points)
     parts.append(f'<text x="{LEFT}" y="{HEIGHT - 10}">{escape(shorten(data.labels[0]))}</text>')
     if len(data.labels) > 1:
         last = escape(shorten(data.labels[-1]))
@@ -111,7 +111,7 @@ def draw_lines(data: ChartData, *, is_filled: bool = False) -> Drawing:
 
 
 def _line_marks(
-    data: ChartData, measure: Series, color: int, points: Sequence[tuple[float, float] | None]
+    data: ChartData, measure: Series, color: int, *, points: Sequence[tuple[float, float] | None]
 ) -> list[str]:
     return [
         f'<circle class="series{color}" cx="{point[0]:.1f}" cy="{point[1]:.1f}" r="3.5">'
@@ -170,7 +170,7 @@ def draw_pie(data: ChartData) -> Drawing:
         hint = _hint(data.labels[row], measure, row)
         color = row % COLORS
         if size:
-            path = _slice(center_x, center_y, start, stop)
+            path = _slice(center_x, center_y, start=start, stop=stop)
             parts.append(f'<path class="series{color} slice" d="{path}">{hint}</path>')
         y = TOP + row * (BAR + 4) + BAR / 2
         x = center_x + RADIUS + 60
@@ -181,7 +181,7 @@ def draw_pie(data: ChartData) -> Drawing:
     return parts, float(height)
 
 
-def _slice(x: float, y: float, start: float, stop: float) -> str:
+def _slice(x: float, y: float, *, start: float, stop: float) -> str:
     """Returns the SVG path for a pie slice from ``start`` to ``stop``, which are fractions of the circle."""
     if stop - start > 0.9999:
         return f"M{x} {y - RADIUS}a{RADIUS} {RADIUS} 0 1 1 0 {2 * RADIUS}a{RADIUS} {RADIUS} 0 1 1 0 {-2 * RADIUS}z"

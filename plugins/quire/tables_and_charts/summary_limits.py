@@ -68,12 +68,12 @@ def read_first_rows(
     body = store.read_verified(summary.object_key, sha256=summary.sha256, size=summary.bytes)
     try:
         with _DECODING:
-            return _decode_first_rows(pa.py_buffer(body), summary.object_key, columns, count)
+            return _decode_first_rows(pa.py_buffer(body), summary.object_key, columns, count=count)
     except pa.ArrowException as error:
         raise _damaged_object(summary.object_key) from error
 
 
-def _decode_first_rows(body: pa.Buffer, key: str, columns: Collection[str], count: int) -> tuple[pa.Table, int]:
+def _decode_first_rows(body: pa.Buffer, key: str, columns: Collection[str], *, count: int) -> tuple[pa.Table, int]:
     with pq.ParquetFile(pa.BufferReader(body)) as file:
         footer, stored = file.metadata, file.schema_arrow
     text_columns = _text_columns(footer, key)

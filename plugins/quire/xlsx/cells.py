@@ -73,13 +73,13 @@ def integer_cells(column: pl.Series, styles: Styles) -> Cells:
     """Renders integers of at most 15 digits as numbers, and longer integers as text."""
     all_fit = column.dtype != pl.Int64 or _within(column, 1 - _WHOLE_LIMIT, _WHOLE_LIMIT - 1)
     is_number = None if all_fit else (column > -_WHOLE_LIMIT) & (column < _WHOLE_LIMIT)
-    return _numbers(column.cast(pl.String), is_number, styles, column)
+    return _numbers(column.cast(pl.String), is_number, styles, numbers=column)
 
 
 def decimal_cells(column: pl.Series, styles: Styles) -> Cells:
     """Renders decimals of at most 15 significant digits as numbers, and longer decimals as text."""
     texts = column.cast(pl.String)
-    return _numbers(texts, _has_exact_digits(texts), styles, column)
+    return _numbers(texts, _has_exact_digits(texts), styles, numbers=column)
 
 
 def numeric_text_cells(column: pl.Series, styles: Styles) -> Cells:
@@ -89,7 +89,7 @@ def numeric_text_cells(column: pl.Series, styles: Styles) -> Cells:
     if not is_finite.all():
         is_number = is_finite if is_number is None else is_number & is_finite
     texts, cut = cut_texts(column)
-    return _numbers(texts, is_number, styles, column, cut=cut)
+    return _numbers(texts, is_number, styles, numbers=column, cut=cut)
 
 
 def float_cells(column: pl.Series, styles: Styles) -> Cells:
@@ -97,9 +97,9 @@ def float_cells(column: pl.Series, styles: Styles) -> Cells:
     texts = column.cast(pl.String)
     is_finite = column.is_finite()
     if is_finite.all():
-        return _numbers(texts, None, styles, column)
+        return _numbers(texts, None, styles, numbers=column)
     texts = texts.replace(["inf", "-inf"], ["Infinity", "-Infinity"])
-    return _numbers(texts, is_finite, styles, column)
+    return _numbers(texts, is_finite, styles, numbers=column)
 
 
 def date_cells(column: pl.Series, styles: Styles) -> Cells:
@@ -107,9 +107,9 @@ def date_cells(column: pl.Series, styles: Styles) -> Cells:
     days = column.to_physical()
     if _within(days, FIRST_DAY, LAST_DAY):
         serials = days + EPOCH_SERIAL
-        return _numbers(serials.cast(pl.String), None, styles, serials)
+        return _numbers(serials.cast(pl.String), None, styles, numbers=serials)
     days = days.cast(pl.Int64)
-    return _serials_or_texts(days + EPOCH_SERIAL, days, styles, date_text)
+    return _serials_or_texts(days + EPOCH_SERIAL, days, styles, to_text=date_text)
 
 
 def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cells:
@@ -119,9 +119,9 @@ def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cell
     local = wall_clock(column, timezone) if aware else microseconds
     serials = local // 1000 / DAY_MILLISECONDS + EPOCH_SERIAL
     if _within(serials, FIRST_SERIAL, LAST_SERIAL + 0.999_999_99):
-        return _numbers(serials.cast(pl.String), None, styles, serials)
+        return _numbers(serials.cast(pl.String), None, styles, numbers=serials)
     zone = timezone if aware else None
-    return _serials_or_texts(serials, microseconds, styles, lambda time: timestamp_text(time, zone))
+    return _serials_or_texts(serials, microseconds, styles, to_text=lambda time: timestamp_text(time, zone))
 
 
 def time_cells(column: pl.Series, styles: Styles) -> Cells:
@@ -133,10 +133,10 @@ def time_cells(column: pl.Series, styles: Styles) -> Cells:
     """
     fractions = column.clip(None, LAST_TIME) / DAY_MICROSECONDS
     if _within(column, 0, DAY_MICROSECONDS - 1):
-        return _numbers(fractions.cast(pl.String), None, styles, fractions)
+        return _numbers(fractions.cast(pl.String), None, styles, numbers=fractions)
     is_number = column < DAY_MICROSECONDS
     texts = fractions.cast(pl.String).set(~is_number.fill_null(value=True), END_OF_DAY)
-    cells = _numbers(texts, is_number, styles, fractions.set(~is_number, None))
+    cells = _numbers(texts, is_number, styles, numbers=fractions.set(~is_number, None))
     return replace(cells, unrepresentable=(UnrepresentableDate(DAY_MICROSECONDS, END_OF_DAY),))
 
 
@@ -148,12 +148,14 @@ def _within(values: pl.Series, lowest: float, highest: float) -> bool:
     return lowest <= minimum and maximum <= highest
 
 
-def _serials_or_texts(serials: pl.Series, physical: pl.Series, styles: Styles, to_text: Callable[[int], str]) -> Cells:
+def _serials_or_texts(
+    serials: pl.Series, physical: pl.Series, styles: Styles, *, to_text: Callable[[int], str]
+) -> Cells:
     """Renders dates in Excel's range as serial numbers, and other dates as text."""
     is_number = serials.is_between(FIRST_SERIAL, LAST_SERIAL + 1, closed="left").fill_null(value=False)
     is_text = ~is_number & physical.is_not_null()
     values = map_distinct(physical, is_text, to_text, default=serials.cast(pl.String))
-    cells = _numbers(values, ~is_text, styles, serials.set(~is_number, None))
+    cells = _numbers(values, ~is_text, styles, numbers=serials.set(~is_number, None))
     times = physical.filter(is_text).sort()
     bounds = dict.fromkeys([*times.head(1), *times.tail(1)])
     return replace(cells, unrepresentable=tuple(UnrepresentableDate(time, to_text(time)) for time in bounds))
@@ -174,7 +176,7 @@ def _has_exact_digits(texts: pl.Series) -> pl.Series | None:
 
 
 def _numbers(
-    texts: pl.Series, is_number: pl.Series | None, styles: Styles, numbers: pl.Series, *, cut: int = 0
+    texts: pl.Series, is_number: pl.Series | None, styles: Styles, *, numbers: pl.Series, cut: int = 0
 ) -> Cells:
     before, after = f'" s="{styles.value}"><v>', "</v></c>"
     if is_number is None or is_number.all():

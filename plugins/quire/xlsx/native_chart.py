@@ -22,7 +22,7 @@ FROM_ZERO = ("column", "bar", "area")  # if the axis did not start at 0, sizes w
 BAR_HEIGHT = 20
 
 
-def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, model: Chart, *, header_row: int) -> None:
+def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, *, model: Chart, header_row: int) -> None:
     """Inserts a chart next to its table.
 
     Args:
@@ -41,7 +41,7 @@ def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, model: Chart, *
     points = charted_rows(model.kind, rows)
     chart = book.add_chart({"type": model.kind})
     for number, name in enumerate(model.y):
-        chart.add_series(_series(sheet, model, name, number, header_row + 1, header_row + points))
+        chart.add_series(_series(sheet, model, name, number=number, first=header_row + 1, last=header_row + points))
     heading = chart_heading(sheet.heading, model.kind, rows)
     chart.set_title({"name": heading, "name_font": {"size": 13, "bold": True}, "overlay": False})
     if model.kind != "pie":
@@ -53,7 +53,7 @@ def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, model: Chart, *
     page.insert_chart(header_row + 1, len(sheet.columns) + 1, chart, {"object_position": 3})
 
 
-def _series(sheet: TableSheet, model: Chart, name: str, number: int, first: int, last: int) -> dict[str, Any]:
+def _series(sheet: TableSheet, model: Chart, name: str, *, number: int, first: int, last: int) -> dict[str, Any]:
     names = [column.name for column in sheet.columns]
     x, y = names.index(model.x), names.index(name)
     color = CHART_COLORS[number % len(CHART_COLORS)]

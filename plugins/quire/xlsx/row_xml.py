@@ -78,7 +78,7 @@ class RowRenderer:
             if pa.types.is_string(kind) and not column.numeric_text:
                 self._prepares.append(TextColumn(style, strings, share_all=share_all).prepare)
             else:
-                self._prepares.append(_preparer(kind, column, style, timezone))
+                self._prepares.append(_preparer(kind, column, style, timezone=timezone))
 
     def prepare(self, batch: pa.RecordBatch, first_row: int) -> Callable[[], RenderedRows]:
         """Does the work that depends on the order of batches; the returned function does the rest on any thread.
@@ -156,7 +156,7 @@ def _literal(text: str) -> list[pl.Expr]:
     return [pl.lit(text)] if text else []
 
 
-def _preparer(kind: pa.DataType, column: SheetColumn, styles: Styles, timezone: str) -> Prepare:
+def _preparer(kind: pa.DataType, column: SheetColumn, styles: Styles, *, timezone: str) -> Prepare:
     render = cells.numeric_text_cells if column.numeric_text else _render_for(kind, timezone)
     return lambda values: partial(_render_values, render, values, styles)
 

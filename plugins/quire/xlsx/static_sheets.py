@@ -42,38 +42,42 @@ def add_static_sheet(book: Book, formats: Formats, sheet: FactSheet | TableSheet
     page.fit_to_pages(1, 0)
     page.set_footer("&L&8&A&R&8Page &P of &N")
     if isinstance(sheet, FactSheet):
-        _write_facts(page, formats, sheet, timezone)
+        _write_facts(page, formats, sheet, timezone=timezone)
     else:
         page.set_landscape()
-        _write_table(page, formats, sheet, timezone)
+        _write_table(page, formats, sheet, timezone=timezone)
         if sheet.chart and sheet.table.num_rows:
-            insert_chart(book, page, sheet, sheet.chart, header_row=HEADER_ROW)
+            insert_chart(book, page, sheet, model=sheet.chart, header_row=HEADER_ROW)
     return page
 
 
-def _write_facts(page: Worksheet, formats: Formats, sheet: FactSheet, timezone: str) -> None:
+def _write_facts(page: Worksheet, formats: Formats, sheet: FactSheet, *, timezone: str) -> None:
     widths = _fact_widths(sheet.sections)
     for position, width in enumerate(widths):
         page.set_column(position, position, width)
     page.set_row(0, 30)
-    _write(page, 0, 0, sheet.heading, formats.of(bold=True, font_size=18, font_color=ACCENT, valign="vcenter"))
+    _write(
+        page, 0, 0, value=sheet.heading, look=formats.of(bold=True, font_size=18, font_color=ACCENT, valign="vcenter")
+    )
     row = 1
     if sheet.subheading:
-        _write(page, row, 0, sheet.subheading, formats.of(font_color=MUTED))
+        _write(page, row, 0, value=sheet.subheading, look=formats.of(font_color=MUTED))
         row += 1
     for section in sheet.sections:
         values = tuple(tuple(to_cell_value(value, timezone=timezone) for value in line) for line in section.rows)
-        row = _write_section(page, formats, replace(section, rows=values), row + 1)
+        row = _write_section(page, formats, replace(section, rows=values), row=row + 1)
 
 
-def _write_section(page: Worksheet, formats: Formats, section: FactSection, row: int) -> int:
+def _write_section(page: Worksheet, formats: Formats, section: FactSection, *, row: int) -> int:
     """Writes a section that starts at ``row``, and returns the number of the row after it."""
     if section.heading:
-        _write(page, row, 0, section.heading, formats.of(bold=True, font_size=13))
+        _write(page, row, 0, value=section.heading, look=formats.of(bold=True, font_size=13))
         row += 1
     for position, title in enumerate(section.header):
         is_numeric = position > 0 and all(_is_number(line[position]) for line in section.rows)
-        _write(page, row, position, title, formats.header("right" if is_numeric else "left", has_filter=False))
+        _write(
+            page, row, position, value=title, look=formats.header("right" if is_numeric else "left", has_filter=False)
+        )
     row += bool(section.header)
     for line in section.rows:
         for position, value in enumerate(line):
@@ -81,7 +85,7 @@ def _write_section(page: Worksheet, formats: Formats, section: FactSection, row:
                 look = formats.of(font_color=MUTED, valign="vcenter")
             else:
                 look = _fact_format(formats, value, in_table=bool(section.header))
-            _write(page, row, position, value, look)
+            _write(page, row, position, value=value, look=look)
         row += 1
     return row
 
@@ -110,12 +114,14 @@ def _fact_widths(sections: Sequence[FactSection]) -> list[float]:
     return [widths.get(position, 12.0) for position in range(max(widths) + 1)]
 
 
-def _write_table(page: Worksheet, formats: Formats, sheet: TableSheet, timezone: str) -> None:
+def _write_table(page: Worksheet, formats: Formats, sheet: TableSheet, *, timezone: str) -> None:
     table, columns = sheet.table, sheet.columns
     page.set_row(0, 26)
-    _write(page, 0, 0, sheet.heading, formats.of(bold=True, font_size=16, font_color=ACCENT, valign="vcenter"))
+    _write(
+        page, 0, 0, value=sheet.heading, look=formats.of(bold=True, font_size=16, font_color=ACCENT, valign="vcenter")
+    )
     headers = table_headers(column.title for column in columns)
-    _add_table(page, formats, sheet, headers)
+    _add_table(page, formats, sheet, headers=headers)
     lines = 1
     for position, column in enumerate(columns):
         kind = table.schema.field(column.name).type
@@ -126,13 +132,13 @@ def _write_table(page: Worksheet, formats: Formats, sheet: TableSheet, timezone:
         lines = max(lines, header_lines(headers[position], width))
         page.set_column(position, position, width)
         for row, value in enumerate(values, HEADER_ROW + 1):
-            _write(page, row, position, value, _table_format(formats, value, code, side))
+            _write(page, row, position, value=value, look=_table_format(formats, value, code, side=side))
     page.set_row(HEADER_ROW, header_height(lines))
     page.freeze_panes(HEADER_ROW + 1, 0)
     page.repeat_rows(HEADER_ROW)
 
 
-def _add_table(page: Worksheet, formats: Formats, sheet: TableSheet, headers: Sequence[str]) -> None:
+def _add_table(page: Worksheet, formats: Formats, sheet: TableSheet, *, headers: Sequence[str]) -> None:
     schema, columns = sheet.table.schema, sheet.columns
     sides = ["right" if column.numeric_text else side_of(schema.field(column.name).type) for column in columns]
     last = HEADER_ROW + max(1, sheet.table.num_rows)  # an Excel table needs at least one row below its header
@@ -149,7 +155,7 @@ def _add_table(page: Worksheet, formats: Formats, sheet: TableSheet, headers: Se
     page.ignore_errors({"number_stored_as_text": cells, "two_digit_text_year": cells})
 
 
-def _table_format(formats: Formats, value: Any, code: str, side: str) -> Format:
+def _table_format(formats: Formats, value: Any, code: str, *, side: str) -> Format:
     if isinstance(value, str):
         return formats.text(quoted=value.startswith(FORMULA_STARTS))
     return formats.value(code, side)
@@ -174,7 +180,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
-def _write(page: Worksheet, row: int, column: int, value: Any, look: Format) -> None:
+def _write(page: Worksheet, row: int, column: int, *, value: Any, look: Format) -> None:
     """Writes a value.
 
     Raises:

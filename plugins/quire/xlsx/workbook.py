@@ -46,7 +46,7 @@ def write_workbook(
         with open_file(0) as sink:
             outcome = DetailOutcome(rows=0, sheets=(), notes=())
             static_sheets = rename_sheets(workbook.static_sheets(outcome), set())
-            parts = build_book(workbook, (), (), static_sheets, opens_with_rows=False)
+            parts = build_book(workbook, (), (), static_sheets=static_sheets, opens_with_rows=False)
             write_package(
                 iter((name, (body,)) for name, body in parts.items()), CountedSink(sink), made_at=workbook.made_at
             )
@@ -80,5 +80,7 @@ def _parts(writer: DetailWriter) -> Iterator[Part]:
     yield from writer.sheets()
     static_sheets = rename_sheets(workbook.static_sheets(writer.outcome()), writer.taken_names)
     opens_with_rows = workbook.detail_first or not static_sheets
-    parts = build_book(workbook, writer.widths, writer.written, static_sheets, opens_with_rows=opens_with_rows)
+    parts = build_book(
+        workbook, writer.widths, writer.written, static_sheets=static_sheets, opens_with_rows=opens_with_rows
+    )
     yield from merge_parts(parts, writer.strings, details=len(writer.written), rows_first=opens_with_rows)

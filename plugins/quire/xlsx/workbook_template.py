@@ -92,8 +92,8 @@ def build_book(
     workbook: Workbook,
     widths: Sequence[float],
     details: Sequence[DetailSheet],
-    static_sheets: Sequence[FactSheet | TableSheet],
     *,
+    static_sheets: Sequence[FactSheet | TableSheet],
     opens_with_rows: bool,
 ) -> dict[str, bytes]:
     """Returns the parts of a workbook's package, detail sheets first, with placeholders for their rows.
@@ -114,7 +114,7 @@ def build_book(
     for sheet in details:
         if workbook.detail is None:
             raise WorkbookError("the workbook has no detail rows, so it cannot have a detail sheet")
-        _write_frame(book.add_worksheet(sheet.name), workbook.detail, widths, sheet, formats)
+        _write_frame(book.add_worksheet(sheet.name), workbook.detail, widths, planned=sheet, formats=formats)
     pages = [add_static_sheet(book, formats, sheet, timezone=workbook.timezone) for sheet in static_sheets]
     if not opens_with_rows:
         (pages[0] if pages else book.add_worksheet(_other_name(details))).activate()
@@ -135,7 +135,7 @@ def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *
     detail = workbook.detail
     if detail is None:
         raise WorkbookError("the workbook has no detail rows, so it cannot have a detail sheet")
-    parts = build_book(workbook, widths, [sheet], [], opens_with_rows=opens)
+    parts = build_book(workbook, widths, [sheet], static_sheets=[], opens_with_rows=opens)
     xml = parts["xl/worksheets/sheet1.xml"]
     rows = {int(match[1]): match for match in _ROW.finditer(xml)}
     placeholders = [rows[row + 1] for row in (VALUE_ROW, TEXT_ROW, QUOTED_ROW)]
@@ -174,7 +174,7 @@ def _other_name(details: Sequence[DetailSheet]) -> str:
 
 
 def _write_frame(
-    sheet: Worksheet, detail: DetailTable, widths: Sequence[float], planned: DetailSheet, formats: Formats
+    sheet: Worksheet, detail: DetailTable, widths: Sequence[float], *, planned: DetailSheet, formats: Formats
 ) -> None:
     kinds = [detail.schema.field(column.name).type for column in detail.columns]
     for position, (column, kind, width) in enumerate(zip(detail.columns, kinds, widths, strict=True)):

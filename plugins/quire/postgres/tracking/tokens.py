@@ -46,7 +46,7 @@ def tracked_tokens(
     edges = {zoned: sorted({edge for pair in pairs for edge in pair}) for zoned, pairs in bounds.items()}
     places = {zoned: {edge: place for place, edge in enumerate(sorted_edges)} for zoned, sorted_edges in edges.items()}
     rows = transaction.fetch_own(_sums_query(states, edges))
-    epochs = [_epoch(definition, state, rows, position) for position, state in enumerate(states)]
+    epochs = [_epoch(definition, state, rows, position=position) for position, state in enumerate(states)]
     sums = {(row["position"], row["segment"]): int(row["total"]) for row in rows}
 
     def total(position: int, number: int) -> int:
@@ -136,7 +136,7 @@ SELECT min(name) AS name FROM (
         raise SourceUnavailableError(f"{replaced} was emptied, rewritten or repartitioned while it was read")
 
 
-def _epoch(definition: ReportDefinition, state: TableState, rows: Sequence[dict[str, Any]], position: int) -> str:
+def _epoch(definition: ReportDefinition, state: TableState, rows: Sequence[dict[str, Any]], *, position: int) -> str:
     ((epoch, nodes, column_type),) = {
         (row["epoch"], row["nodes"], row["column_type"]) for row in rows if row["position"] == position
     }
