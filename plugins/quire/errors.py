@@ -22,8 +22,18 @@
         ├── SourceUnavailableError    PostgreSQL is unreachable or interrupted the query
         └── StoreUnavailableError     the object store is unreachable or overloaded
 
+Packages define their own subclasses for conditions that their callers handle separately:
+
+    airflow_api       NotFoundError, RefusedError; AirflowUnavailableError (transient)
+    inbound_webhooks  DeliveryRejectedError and its subclasses; DeliveryDeferredError (transient)
+    object_store      NoSuchKeyError, DamagedRecordError, UnverifiedRecordError, ExistsError; NoSuchUploadError,
+                      ConflictError (transient)
+    portal            PausedError, FilesMissingError; BusyError, QuotaError, SupersededError, WorkUnavailableError
+                      (transient)
+    postgres          StyleError; SilenceError (transient)
+
 Library errors are translated once, in the package that calls them: psycopg's in ``postgres``, botocore's in
-``object_store``, pydantic's in ``report.catalog``.
+``object_store``, pydantic's in ``report.catalog``. Exceptions outside the tree are private to their module.
 """
 
 from __future__ import annotations
@@ -58,7 +68,7 @@ class ReportError(Exception):
         return f"{place}: {self.message}" if place else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.message, self.report, self.partition)
+        return _rebuild, (type(self), self.args, self.__dict__)  # subclasses may have other constructors
 
 
 @contextmanager
@@ -84,8 +94,10 @@ def short_repr(value: object) -> str:
     return _cut(repr(value), MAX_QUOTED_LENGTH)
 
 
-def _rebuild(kind: type[ReportError], message: str, report: str | None, partition: str | None) -> ReportError:
-    return kind(message, report=report, partition=partition)
+def _rebuild(kind: type[ReportError], arguments: tuple[object, ...], fields: dict[str, object]) -> ReportError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(fields)
+    return error
 
 
 class TerminalError(ReportError):

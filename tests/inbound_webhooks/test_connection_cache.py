@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 from quire.inbound_webhooks.connection_cache import ConnectionCache, LookupLimits
 from quire.inbound_webhooks.delivery_app import DeliveryLimits
-from quire.inbound_webhooks.rejections import DeliveryDeferred
+from quire.inbound_webhooks.rejections import DeliveryDeferredError
 from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 
 from tests.inbound_webhooks.serving import serving_orders
@@ -73,7 +73,7 @@ class HangingAddresses:
     def ask(self) -> str:
         try:
             return asyncio.run(self._ask())
-        except DeliveryDeferred:
+        except DeliveryDeferredError:
             return "deferred"
 
     async def _ask(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from quire.inbound_webhooks.event import read_event
-from quire.inbound_webhooks.rejections import BodyRejected
+from quire.inbound_webhooks.rejections import RejectedBodyError
 from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 
 from tests.inbound_webhooks.shop import body_of, event_of, write_webhook
@@ -46,7 +46,7 @@ def test_event_time_is_normalized_to_utc_microseconds(definition: WebhookDefinit
 @pytest.mark.parametrize("text", ['"0001-01-01T00:00:00+01:00"', '"yesterday"', '"2013-03-01"', "1e300", "[]", "{}"])
 def test_event_time_invalid_is_rejected(definition: WebhookDefinition, text: str) -> None:
     body = f'{{"timestamp": {text}, "data": {{"order": {{"id": 1}}}}}}'.encode()
-    with pytest.raises(BodyRejected, match="timestamp is neither an ISO 8601 time"):
+    with pytest.raises(RejectedBodyError, match="timestamp is neither an ISO 8601 time"):
         event_of(definition, body)
 
 
@@ -62,5 +62,5 @@ def test_delete_when_matches_only_same_type(tmp_path: Path, equals: Any, deletes
 
 
 def test_body_not_utf8_is_rejected(definition: WebhookDefinition) -> None:
-    with pytest.raises(BodyRejected, match="not UTF-8"):
+    with pytest.raises(RejectedBodyError, match="not UTF-8"):
         read_event(b"\xff", event_id="m", definition=definition)

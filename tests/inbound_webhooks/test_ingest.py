@@ -12,7 +12,7 @@ import pytest
 from quire.errors import DefinitionError
 from quire.inbound_webhooks.delivery_tables import install_tables
 from quire.inbound_webhooks.ingest import DeliveryOutcome, ingest
-from quire.inbound_webhooks.rejections import BodyRejected
+from quire.inbound_webhooks.rejections import RejectedBodyError
 from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 
 from tests.inbound_webhooks.shop import body_of, event_of, write_webhook
@@ -160,16 +160,16 @@ def test_ingest_null_for_not_null_column_is_rejected_even_if_older(
 ) -> None:
     """If the null were ignored, whether the event's other fields are applied would depend on the order of events."""
     apply_body(orders, fresh_database, body_of(1, 2, customer="Ann"))
-    with pytest.raises(BodyRejected, match="the customer column does not accept null"):
+    with pytest.raises(RejectedBodyError, match="the customer column does not accept null"):
         apply_body(orders, fresh_database, body_of(1, 1, customer=None, amount=5))
-    with pytest.raises(BodyRejected, match="invalid input syntax for type numeric"):
+    with pytest.raises(RejectedBodyError, match="invalid input syntax for type numeric"):
         apply_body(orders, fresh_database, body_of(1, 1, amount="five"))
     assert rows(fresh_database) == [(1, "Ann", None, None, "none")]
 
 
 def test_ingest_check_violation_is_rejected(orders: WebhookDefinition, fresh_database: str) -> None:
     run_sql(fresh_database, "ALTER TABLE orders ADD CHECK (amount > 0)")
-    with pytest.raises(BodyRejected, match="violates check constraint"):
+    with pytest.raises(RejectedBodyError, match="violates check constraint"):
         apply_body(orders, fresh_database, body_of(1, customer="Ann", amount=-1))
     assert ask(fresh_database, "SELECT count(*) FROM quire.webhook_record") == [(0,)]
 
@@ -180,7 +180,7 @@ def test_ingest_key_too_long_for_index_is_rejected(tmp_path: Path, fresh_databas
         tmp_path, table="public.words", keys={"word": "data.order.id"}, columns={"n": "n"}, event_time="timestamp"
     )
     install_tables(definition, writer_url=fresh_database, owner_url=fresh_database)
-    with pytest.raises(BodyRejected, match="index row"):
+    with pytest.raises(RejectedBodyError, match="index row"):
         apply_body(definition, fresh_database, body_of("".join(map(chr, range(0x4E00, 0x4E00 + 9000)))))
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from quire.errors import SettingsError
-from quire.inbound_webhooks.rejections import UnsignedDelivery
+from quire.inbound_webhooks.rejections import UnsignedDeliveryError
 from quire.inbound_webhooks.signature import SignatureHeaders, parse_secrets, parse_signature_headers, verify_signature
 
 from tests.inbound_webhooks.shop import SECRET, sign
@@ -29,7 +29,7 @@ def verify(headers: dict[str, str], body: bytes, secrets: str = SECRET, *, now: 
 def test_verify_accepts_signature_of_reference_library(text: str) -> None:
     body = text.encode("utf-8", "replace")
     verify(sign(body), body)
-    with pytest.raises(UnsignedDelivery, match="no signature matches"):
+    with pytest.raises(UnsignedDeliveryError, match="no signature matches"):
         verify(sign(body), body + b" ")
 
 
@@ -48,7 +48,7 @@ def test_verify_accepts_any_signature_by_any_secret(signers: list[str], secrets:
     if is_valid:
         verify(headers, b"{}", secrets)
     else:
-        with pytest.raises(UnsignedDelivery):
+        with pytest.raises(UnsignedDeliveryError):
             verify(headers, b"{}", secrets)
 
 
@@ -66,7 +66,7 @@ def test_signature_time_within_tolerance_is_accepted(offset: float, is_valid: bo
     if is_valid:
         parse_signature_headers(headers, now=1362139200 + offset, tolerance=FIVE_MINUTES)
     else:
-        with pytest.raises(UnsignedDelivery, match="too far from the current time"):
+        with pytest.raises(UnsignedDeliveryError, match="too far from the current time"):
             parse_signature_headers(headers, now=1362139200 + offset, tolerance=FIVE_MINUTES)
 
 

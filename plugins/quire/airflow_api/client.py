@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from quire.airflow_api.transports import Transport
+from quire.errors import TerminalError, TransientError
 
 PAGE_SIZE = 100  # Airflow silently reduces larger limits to this value
 MAX_PAGES = 100
@@ -17,26 +18,30 @@ NEWEST_FIRST = ("-run_after", "-id")
 RESERVED_RUN_IDS = (".", "..", "~")  # URL normalization removes the first two; the third matches every run
 
 
-class NotFoundError(Exception):
+class NotFoundError(TerminalError):
     """The DAG, run, task or XCom does not exist."""
 
 
-class RefusedError(Exception):
-    """Airflow rejected the request.
+class RefusedError(TerminalError):
+    """Airflow rejected the request with a 4xx status other than 404.
 
     Args:
+        message: Airflow's message for the user.
         status: the HTTP status.
-        reason: the message for the user.
     """
 
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
         self.status = status
+
+
+class AirflowUnavailableError(TransientError):
+    """Airflow failed to process the request (5xx)."""
 
 
 @dataclass(frozen=True, slots=True)
 class AirflowApi:
-    """A client that calls Airflow's API on behalf of one user. Its methods raise NotFoundError and RefusedError.
+    """A client that calls Airflow's API on behalf of one user. Its methods raise the three errors above.
 
     Args:
         transport: sends the requests.
@@ -124,9 +129,9 @@ class AirflowApi:
             try:
                 await self._call("PATCH", _dag_run_path(dag_id, run_id), json=body)
                 return
-            except RefusedError as error:
+            except AirflowUnavailableError:
                 # The scheduler locks the same rows in a different order, so PostgreSQL can abort either transaction.
-                if error.status < httpx.codes.INTERNAL_SERVER_ERROR or attempt == FAIL_ATTEMPTS - 1:
+                if attempt == FAIL_ATTEMPTS - 1:
                     raise
 
     async def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
@@ -186,14 +191,16 @@ class AirflowApi:
             entries += page[name]
             if not page[name] or len(entries) >= page["total_entries"]:
                 return entries
-        raise RefusedError(httpx.codes.SERVICE_UNAVAILABLE, f"Airflow has more than {len(entries):,} {name}")
+        raise AirflowUnavailableError(f"Airflow has more than {len(entries):,} {name}")
 
     async def _call(self, method: str, path: str, *, json: Any = None, **query: Any) -> Any:
         response = await self.transport.send(method, path, params=query, json=json)
         if response.status_code == httpx.codes.NOT_FOUND:
             raise NotFoundError(_reason(response))
+        if response.is_server_error:
+            raise AirflowUnavailableError(_reason(response))
         if response.is_error:
-            raise RefusedError(response.status_code, _reason(response))
+            raise RefusedError(_reason(response), status=response.status_code)
         return response.json()
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError
+from quire.airflow_api.client import AirflowApi, AirflowUnavailableError, NotFoundError, RefusedError
 from quire.airflow_api.transports import BlockingTransport, run_blocking
 from quire.errors import StackError
 
@@ -120,7 +120,7 @@ def airflow_errors(action: str) -> Iterator[None]:
     """
     try:
         yield
-    except (NotFoundError, RefusedError) as error:
+    except (NotFoundError, RefusedError, AirflowUnavailableError) as error:
         raise StackError(f"cannot {action}: {error}") from error
     except httpx.HTTPStatusError as error:
         raise StackError(f"cannot {action}: Airflow responded with status {error.response.status_code}") from error

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from quire.inbound_webhooks.rejections import NOT_NOW, DeliveryDeferred
+from quire.inbound_webhooks.rejections import NOT_NOW, DeliveryDeferredError
 from quire.inbound_webhooks.signature import parse_secrets
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class _LookupCache(Generic[Value]):
         """Returns the cached value for a connection, or looks it up.
 
         Raises:
-            DeliveryDeferred: the lookup took too long.
+            DeliveryDeferredError: the lookup took too long.
             SettingsError: the connection is missing or invalid.
         """
         answer, seconds = asyncio.wrap_future(self._future(connection_id)), self._limits.max_seconds
@@ -73,7 +73,7 @@ class _LookupCache(Generic[Value]):
             return await asyncio.wait_for(asyncio.shield(answer), seconds)
         except TimeoutError as error:
             logger.warning("connection %s: lookup did not finish within %s s", connection_id, seconds)
-            raise DeliveryDeferred(NOT_NOW) from error
+            raise DeliveryDeferredError(NOT_NOW) from error
 
     def _future(self, connection_id: str) -> Future[Value]:
         with self._guard:

@@ -29,7 +29,13 @@ from quire.inbound_webhooks.body_memory import MAX_HELD_BYTES, HeldBodies, HeldB
 from quire.inbound_webhooks.connection_cache import ConnectionCache, LookupLimits
 from quire.inbound_webhooks.event import Event, read_event
 from quire.inbound_webhooks.ingest import DeliveryOutcome, ingest
-from quire.inbound_webhooks.rejections import NOT_NOW, DeliveryDeferred, DeliveryRejected, OversizedBody, SlowBody
+from quire.inbound_webhooks.rejections import (
+    NOT_NOW,
+    DeliveryDeferredError,
+    DeliveryRejectedError,
+    OversizedBodyError,
+    SlowBodyError,
+)
 from quire.inbound_webhooks.signature import SignatureHeaders, parse_signature_headers, verify_signature
 from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 from quire.inbound_webhooks.webhook_files import WebhookFiles
@@ -108,13 +114,13 @@ class _Deliveries:
             if definition is None:
                 return JSONResponse({"error": "no such webhook"}, 404)
             return await self._apply(request, definition)
-        except DeliveryRejected as rejection:
+        except DeliveryRejectedError as rejection:
             return JSONResponse({"error": rejection.message}, rejection.status)
-        except DeliveryDeferred as deferral:
+        except DeliveryDeferredError as deferral:
             return JSONResponse({"error": deferral.message}, deferral.status, headers={"Retry-After": RETRY_AFTER})
         except ReportError as error:  # only the operator can fix a definition, connection or table
             logger.warning("%s: deliveries are deferred: %s", webhook, error)
-            return JSONResponse({"error": NOT_NOW}, DeliveryDeferred.status, headers={"Retry-After": RETRY_AFTER})
+            return JSONResponse({"error": NOT_NOW}, DeliveryDeferredError.status, headers={"Retry-After": RETRY_AFTER})
         except ClientDisconnect:
             return Response(status_code=400)  # the sender has disconnected
 
@@ -146,21 +152,21 @@ class _Deliveries:
                 partial(_verify_event, definition, signed, body.data, secrets=secrets), limiter=self._readers
             )
             return event, body.data
-        raise DeliveryDeferred("too many concurrent deliveries. Retry later")
+        raise DeliveryDeferredError("too many concurrent deliveries. Retry later")
 
     async def _receive(self, request: Request, body: HeldBody, limit: int) -> None:
         """Reads a body of at most ``limit`` bytes, without relying on its Content-Length."""
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
-            raise OversizedBody(f"the body is larger than {limit} bytes")
+            raise OversizedBodyError(f"the body is larger than {limit} bytes")
         try:
             with anyio.fail_after(self._limits.read_seconds):
                 async for chunk in request.stream():
                     self._bodies.add(body, chunk)
                     if len(body.data) > limit:
-                        raise OversizedBody(f"the body is larger than {limit} bytes")
+                        raise OversizedBodyError(f"the body is larger than {limit} bytes")
         except TimeoutError as error:
-            raise SlowBody(f"the body did not arrive within {self._limits.read_seconds:g} s") from error
+            raise SlowBodyError(f"the body did not arrive within {self._limits.read_seconds:g} s") from error
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -168,7 +174,7 @@ class _Deliveries:
             with anyio.fail_after(self._limits.wait_seconds):
                 await self._turns.acquire()
         except TimeoutError as error:
-            raise DeliveryDeferred("too many concurrent deliveries. Retry later") from error
+            raise DeliveryDeferredError("too many concurrent deliveries. Retry later") from error
         try:
             yield
         finally:

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from quire.inbound_webhooks.exact_json import read_json
 from quire.inbound_webhooks.json_path import ABSENT, find_value
-from quire.inbound_webhooks.rejections import BodyRejected
+from quire.inbound_webhooks.rejections import RejectedBodyError
 from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -41,14 +41,14 @@ def read_event(body: bytes | bytearray, *, event_id: str, definition: WebhookDef
     """Parses a body.
 
     Raises:
-        BodyRejected: the body is not a JSON object; a key or the time is missing or invalid; or the time is more than
-            ``MAX_AHEAD`` in the future.
+        RejectedBodyError: the body is not a JSON object; a key or the time is missing or invalid; or the time is more
+            than ``MAX_AHEAD`` in the future.
     """
     content = _parse_object(body)
     keys = {column: _read_key(content, column, path) for column, path in definition.keys.items()}
     at = _parse_time(find_value(content, definition.event_time.path), definition.event_time.path)
     if at - datetime.now(UTC) > MAX_AHEAD:
-        raise BodyRejected(f"{definition.event_time.path} is more than one day in the future: {at.isoformat()}")
+        raise RejectedBodyError(f"{definition.event_time.path} is more than one day in the future: {at.isoformat()}")
     stamp = (at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z", event_id)
     rule = definition.delete_when
     if rule and _is_equal(find_value(content, rule.path), rule.equals):
@@ -64,18 +64,18 @@ def _parse_object(body: bytes | bytearray) -> Mapping[str, object]:
     try:
         content = read_json(body.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise BodyRejected("the body is not UTF-8") from error
+        raise RejectedBodyError("the body is not UTF-8") from error
     except ValueError as error:
-        raise BodyRejected(f"the body is not JSON: {error}") from error
+        raise RejectedBodyError(f"the body is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise BodyRejected("the body is not a JSON object")
+        raise RejectedBodyError("the body is not a JSON object")
     return content
 
 
 def _read_key(content: Mapping[str, object], column: str, path: str) -> object:
     value = find_value(content, path)
     if value is ABSENT or value is None:
-        raise BodyRejected(f"{path} is {'missing' if value is ABSENT else 'null'}: the key {column} needs a value")
+        raise RejectedBodyError(f"{path} is {'missing' if value is ABSENT else 'null'}: the key {column} needs a value")
     return value
 
 
@@ -86,7 +86,7 @@ def _is_equal(value: object, wanted: object) -> bool:
 
 def _parse_time(value: object, path: str) -> datetime:
     if value is ABSENT or value is None:
-        raise BodyRejected(f"{path} is {'missing' if value is ABSENT else 'null'}: the event needs a time")
+        raise RejectedBodyError(f"{path} is {'missing' if value is ABSENT else 'null'}: the event needs a time")
     try:
         if isinstance(value, int | Decimal) and not isinstance(value, bool):
             return EPOCH + timedelta(microseconds=int(Decimal(value) * 1_000_000))
@@ -95,4 +95,4 @@ def _parse_time(value: object, path: str) -> datetime:
             return at.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise BodyRejected(f"{path} is neither an ISO 8601 time with a zone nor seconds since 1970")
+    raise RejectedBodyError(f"{path} is neither an ISO 8601 time with a zone nor seconds since 1970")

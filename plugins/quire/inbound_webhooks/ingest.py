@@ -19,9 +19,9 @@ from quire.inbound_webhooks.event import Event
 from quire.inbound_webhooks.merge import RowState
 from quire.inbound_webhooks.rejections import (
     NOT_NOW,
-    BodyRejected,
-    DeliveryDeferred,
-    UsedIdRejected,
+    DeliveryDeferredError,
+    RejectedBodyError,
+    UsedIdError,
     answer_postgres_errors,
 )
 from quire.inbound_webhooks.target import Connection, TargetColumn, ensure_trusted_schema, read_target
@@ -81,9 +81,9 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
         url: the database's libpq URL.
 
     Raises:
-        BodyRejected: a value does not fit its column's type or violates a constraint.
-        UsedIdRejected: an event with the same ID but a different body was already applied.
-        DeliveryDeferred: PostgreSQL is unreachable or cannot apply the event yet.
+        RejectedBodyError: a value does not fit its column's type or violates a constraint.
+        UsedIdError: an event with the same ID but a different body was already applied.
+        DeliveryDeferredError: PostgreSQL is unreachable or cannot apply the event yet.
         DefinitionError: the table does not match the definition.
         UntrustedSchemaError: another role owns the ``quire`` schema.
     """
@@ -108,9 +108,9 @@ def _is_new(webhook: str, event_id: str, body_sha256: bytes, *, connection: Conn
         [webhook, event_id],
     ).fetchone()
     if recorded is None:  # another delivery pruned the event between the two statements
-        raise DeliveryDeferred(NOT_NOW)
+        raise DeliveryDeferredError(NOT_NOW)
     if recorded != (body_sha256,):
-        raise UsedIdRejected("an event with this webhook-id but a different body was already received")
+        raise UsedIdError("an event with this webhook-id but a different body was already received")
     return False
 
 
@@ -118,7 +118,7 @@ def _ensure_not_null(event: Event, columns: Mapping[str, TargetColumn]) -> None:
     """Rejects null for a NOT NULL column, even in an outdated event, because the order of arrival must not matter."""
     for name, value in event.values.items():
         if value is None and columns[name].not_null:
-            raise BodyRejected(f"the {name} column does not accept null")
+            raise RejectedBodyError(f"the {name} column does not accept null")
 
 
 class _RowWriter:
@@ -178,5 +178,5 @@ class _RowWriter:
     def _fetch_one(self, query: Any, binds: list[Any] | None = None) -> tuple[Any, ...]:
         row = self._connection.execute(query, binds).fetchone()
         if row is None:
-            raise DeliveryDeferred(NOT_NOW)
+            raise DeliveryDeferredError(NOT_NOW)
         return row

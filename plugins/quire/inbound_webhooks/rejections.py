@@ -1,12 +1,12 @@
 """The error responses to deliveries that are not applied.
 
-    DeliveryRejected           a retry would be rejected again
-    ├── UnsignedDelivery       401: invalid signature or time
-    ├── UsedIdRejected         409: the ID was used for a different body
-    ├── SlowBody               408
-    ├── OversizedBody          413
-    └── BodyRejected           422: invalid content
-    DeliveryDeferred           503: the sender should retry
+    DeliveryRejectedError         a retry would be rejected again
+    ├── UnsignedDeliveryError     401: invalid signature or time
+    ├── UsedIdError               409: the ID was used for a different body
+    ├── SlowBodyError             408
+    ├── OversizedBodyError        413
+    └── RejectedBodyError         422: invalid content
+    DeliveryDeferredError         503: the sender should retry
 
 Each error message is a single line, written for the sending application's developer. For a PostgreSQL error, the
 message is the first line of that error, which names the value, table or constraint.
@@ -35,41 +35,41 @@ _UNIQUE_VIOLATIONS = ("23505", "23P01")  # unique and exclusion violations; a la
 NOT_NOW = "the webhook cannot accept deliveries right now. Retry later"
 
 
-class DeliveryRejected(TerminalError):
+class DeliveryRejectedError(TerminalError):
     """The delivery changed nothing, and a retry would also be rejected."""
 
     status = 422
 
 
-class UnsignedDelivery(DeliveryRejected):
+class UnsignedDeliveryError(DeliveryRejectedError):
     """The signature is missing, invalid or too old."""
 
     status = 401
 
 
-class UsedIdRejected(DeliveryRejected):
+class UsedIdError(DeliveryRejectedError):
     """A different event with the same ID was already applied."""
 
     status = 409
 
 
-class SlowBody(DeliveryRejected):
+class SlowBodyError(DeliveryRejectedError):
     """The body did not arrive in time."""
 
     status = 408
 
 
-class OversizedBody(DeliveryRejected):
+class OversizedBodyError(DeliveryRejectedError):
     """The body is larger than the webhook allows."""
 
     status = 413
 
 
-class BodyRejected(DeliveryRejected):
+class RejectedBodyError(DeliveryRejectedError):
     """The body is not a valid event for this webhook."""
 
 
-class DeliveryDeferred(TransientError):
+class DeliveryDeferredError(TransientError):
     """The delivery changed nothing, and a retry may succeed."""
 
     status = 503
@@ -80,9 +80,9 @@ def answer_postgres_errors() -> Iterator[None]:
     """Translates psycopg errors into rejections or deferrals. Logs the details that the sender does not need.
 
     Raises:
-        BodyRejected: PostgreSQL rejected a value.
-        DeliveryDeferred: PostgreSQL is unavailable or overloaded, the webhook is not set up, or a referenced row does
-            not exist yet.
+        RejectedBodyError: PostgreSQL rejected a value.
+        DeliveryDeferredError: PostgreSQL is unavailable or overloaded, the webhook is not set up, or a referenced row
+            does not exist yet.
     """
     try:
         yield
@@ -93,10 +93,10 @@ def answer_postgres_errors() -> Iterator[None]:
 def _answer(error: psycopg.Error) -> ReportError:
     code, line = error.sqlstate or "", first_line(error)
     if code == _FOREIGN_KEY:
-        return DeliveryDeferred(f"a referenced row does not exist yet: {line}")
+        return DeliveryDeferredError(f"a referenced row does not exist yet: {line}")
     if code in _UNIQUE_VIOLATIONS:
-        return DeliveryDeferred(f"another row still holds this value: {line}")
+        return DeliveryDeferredError(f"another row still holds this value: {line}")
     if code.startswith(_CONTENT_ERRORS):
-        return BodyRejected(line)
+        return RejectedBodyError(line)
     logger.warning("deferred a delivery: %s (%s)", line, code or "no connection")
-    return DeliveryDeferred(NOT_NOW)
+    return DeliveryDeferredError(NOT_NOW)

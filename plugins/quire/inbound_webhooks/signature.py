@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from quire.errors import SettingsError
-from quire.inbound_webhooks.rejections import UnsignedDelivery
+from quire.inbound_webhooks.rejections import UnsignedDeliveryError
 
 PREFIX = "whsec_"
 VERSION = "v1,"
@@ -38,7 +38,7 @@ def parse_signature_headers(headers: Mapping[str, str], *, now: float, tolerance
     """Parses the signature headers, so that a delivery can be rejected before its body is read.
 
     Raises:
-        UnsignedDelivery: a header is missing or malformed, or the timestamp is too far from ``now`` (seconds since
+        UnsignedDeliveryError: a header is missing or malformed, or the timestamp is too far from ``now`` (seconds since
             1970).
     """
     event_id, seconds = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
@@ -46,13 +46,13 @@ def parse_signature_headers(headers: Mapping[str, str], *, now: float, tolerance
         word.removeprefix(VERSION) for word in headers.get("webhook-signature", "").split() if word.startswith(VERSION)
     )
     if not _ID.fullmatch(event_id):
-        raise UnsignedDelivery("the webhook-id header must contain 1 to 256 printable characters without a dot")
+        raise UnsignedDeliveryError("the webhook-id header must contain 1 to 256 printable characters without a dot")
     if not _SECONDS.fullmatch(seconds):
-        raise UnsignedDelivery("the webhook-timestamp header must contain whole seconds since 1970")
+        raise UnsignedDeliveryError("the webhook-timestamp header must contain whole seconds since 1970")
     if not signatures:
-        raise UnsignedDelivery("the webhook-signature header must contain a v1 signature")
+        raise UnsignedDeliveryError("the webhook-signature header must contain a v1 signature")
     if abs(now - int(seconds)) > tolerance.total_seconds():
-        raise UnsignedDelivery(
+        raise UnsignedDeliveryError(
             "webhook-timestamp is too far from the current time. Sign each attempt again, and check the sender's clock"
         )
     return SignatureHeaders(event_id, seconds, signatures)
@@ -62,14 +62,14 @@ def verify_signature(signed: SignatureHeaders, body: bytes | bytearray, *, secre
     """Checks in constant time that a signature is valid for the body and one of the secrets.
 
     Raises:
-        UnsignedDelivery: no signature matches.
+        UnsignedDeliveryError: no signature matches.
     """
     content = f"{signed.event_id}.{signed.seconds}.".encode() + body
     expected = [base64.b64encode(hmac.new(secret, content, hashlib.sha256).digest()) for secret in secrets]
     received = [signature.encode("utf-8", "replace") for signature in signed.signatures]
     matches = [hmac.compare_digest(left, right) for left in expected for right in received]  # all pairs: constant time
     if not any(matches):
-        raise UnsignedDelivery("no signature matches this body")
+        raise UnsignedDeliveryError("no signature matches this body")
 
 
 def parse_secrets(text: str | None, *, connection: str) -> tuple[bytes, ...]:

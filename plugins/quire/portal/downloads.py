@@ -36,7 +36,7 @@ router = APIRouter(prefix="/reports/{report}/published", tags=["files"])
 RunKey = Annotated[str, Path(pattern=f"^{RUN_KEY}$", description="Key of the published run.")]
 
 
-class FilesMissingError(Exception):
+class FilesMissingError(IntegrityError):
     """Some of a published run's files are missing from the store or have a different size.
 
     Args:
@@ -44,8 +44,8 @@ class FilesMissingError(Exception):
         caller: the caller, or None if the caller is not allowed to create the report again.
     """
 
-    def __init__(self, manifest: Manifest, caller: Caller | None) -> None:
-        super().__init__("Some of this run's files are missing from the store. Create the report again.")
+    def __init__(self, message: str, *, manifest: Manifest, caller: Caller | None) -> None:
+        super().__init__(message)
         self.manifest, self.caller = manifest, caller
 
 
@@ -132,7 +132,11 @@ def ensure_files(access: FileAccess, manifest: Manifest, files: Sequence[Rendere
         StoreRefusedError, StoreUnavailableError: the store cannot be queried.
     """
     if is_any_missing(files, store):
-        raise FilesMissingError(manifest, access.caller if access.may_request else None)
+        raise FilesMissingError(
+            "Some of this run's files are missing from the store. Create the report again.",
+            manifest=manifest,
+            caller=access.caller if access.may_request else None,
+        )
 
 
 def _link_seconds(report: str) -> int:

@@ -13,7 +13,7 @@ from quire import errors
 from quire.airflow_api.client import NotFoundError, RefusedError
 from quire.errors import TransientError, UsageError
 from quire.human_readable import truncate
-from quire.portal.run_requests import BusyError, QuotaError
+from quire.portal.run_requests import QuotaError
 from quire.portal.work_queue import SupersededError
 from quire.report.definition import Owner
 
@@ -96,11 +96,10 @@ def _explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, NotFoundError):
         return status.HTTP_404_NOT_FOUND, "There is no such run."
     if isinstance(error, RefusedError):
-        is_client_error = error.status < status.HTTP_500_INTERNAL_SERVER_ERROR
-        return (error.status if is_client_error else status.HTTP_503_SERVICE_UNAVAILABLE), str(error)
+        return error.status, str(error)
     if isinstance(error, QuotaError | SupersededError):
         return status.HTTP_429_TOO_MANY_REQUESTS, str(error)
-    if isinstance(error, BusyError | TransientError):
+    if isinstance(error, TransientError):
         return status.HTTP_503_SERVICE_UNAVAILABLE, str(error)
     if isinstance(error, UsageError):
         return status.HTTP_422_UNPROCESSABLE_CONTENT, error.message

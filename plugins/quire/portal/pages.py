@@ -35,7 +35,7 @@ from quire.portal.page_summaries import PageSummaries
 from quire.portal.reports import find_reports, list_broken_reports, parameter_titles, read_catalog, show_report
 from quire.portal.request_checks import request_run, validate_request
 from quire.portal.run_reader import RunReader, RunReaderDep
-from quire.portal.run_requests import BusyError, PausedError, QuotaError
+from quire.portal.run_requests import PausedError
 from quire.portal_urls import PREFIX, report_path, run_path
 
 router = APIRouter(include_in_schema=False)
@@ -127,7 +127,7 @@ async def request_report(
             formats=formats,
         )
         requested = await request_run(access, report_request, resources=resources, store=reader.store)
-    except (UsageError, PausedError, BusyError, QuotaError, TransientError) as error:
+    except (UsageError, PausedError, TransientError) as error:
         status_code, message = explain(error)
         fields_and_formats = {**fields, "formats": formats}
         return await _report_page(access, reader, fields=fields_and_formats, error=message, status_code=status_code)

@@ -10,13 +10,11 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException as StarletteError
 
 from quire import __version__
-from quire.airflow_api.client import NotFoundError, RefusedError
 from quire.errors import ReportError
 from quire.portal import api, downloads, pages
 from quire.portal.dependencies import base_path
 from quire.portal.error_messages import explain
 from quire.portal.resources import PortalResources
-from quire.portal.run_requests import BusyError, PausedError, QuotaError
 from quire.portal.work_queue import SupersededError
 from quire.portal_urls import PREFIX
 
@@ -51,17 +49,7 @@ def create_app(resources: PortalResources | None = None) -> FastAPI:
     app.include_router(api.broken_router)
     app.include_router(downloads.router)
     app.include_router(pages.router)
-    for error in (
-        StarletteError,
-        RequestValidationError,
-        ReportError,
-        NotFoundError,
-        RefusedError,
-        BusyError,
-        PausedError,
-        QuotaError,
-        SupersededError,
-    ):
+    for error in (StarletteError, RequestValidationError, ReportError):
         app.add_exception_handler(error, _respond_with_error)
     app.add_exception_handler(downloads.FilesMissingError, _respond_with_missing_files)
     app.middleware("http")(_add_security_headers)

@@ -40,40 +40,40 @@ class RequestSizeLimits:
             _ensure_small_head(scope)
             async with asyncio.timeout(self._read_seconds):
                 body = await _read_body(receive)
-        except _Oversized as error:
+        except _OversizedError as error:
             await _reject(send, error.status, error.message)
         except TimeoutError:
             await _reject(send, 408, f"The body did not arrive within {self._read_seconds:g} seconds.")
-        except _Disconnected:
+        except _DisconnectedError:
             return
         else:
             await self._app(scope, _replay(body, receive), send)
 
 
-class _Oversized(Exception):
+class _OversizedError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status, self.message = status, message
 
 
-class _Disconnected(Exception):
+class _DisconnectedError(Exception):
     """The client disconnected before sending the complete body."""
 
 
 def _ensure_small_head(scope: Scope) -> None:
     if len(scope.get("raw_path") or scope["path"].encode()) > MAX_PATH_BYTES:
-        raise _Oversized(414, f"The path exceeds {MAX_PATH_BYTES // 1024} kB.")
+        raise _OversizedError(414, f"The path exceeds {MAX_PATH_BYTES // 1024} kB.")
     if len(scope["query_string"]) > MAX_QUERY_STRING_BYTES:
-        raise _Oversized(414, f"The query string exceeds {MAX_QUERY_STRING_BYTES // 1024} kB.")
+        raise _OversizedError(414, f"The query string exceeds {MAX_QUERY_STRING_BYTES // 1024} kB.")
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-        raise _Oversized(431, f"The headers exceed {MAX_HEADER_BYTES // 1024} kB.")
+        raise _OversizedError(431, f"The headers exceed {MAX_HEADER_BYTES // 1024} kB.")
     for name, value in scope["headers"]:
         if name == b"content-length" and (not value.isdigit() or int(value[:20]) > MAX_BODY_BYTES):
             raise _oversized_body()
 
 
-def _oversized_body() -> _Oversized:
-    return _Oversized(413, f"The body exceeds {MAX_BODY_BYTES // 1024} kB.")
+def _oversized_body() -> _OversizedError:
+    return _OversizedError(413, f"The body exceeds {MAX_BODY_BYTES // 1024} kB.")
 
 
 async def _read_body(receive: Receive) -> bytes:
@@ -82,7 +82,7 @@ async def _read_body(receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise _Disconnected
+            raise _DisconnectedError
         body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
             raise _oversized_body()

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 from quire.airflow_api.client import AirflowApi, RefusedError
 from quire.airflow_dag.xcom import PUBLISH
 from quire.date_range import Grain, complete_window, zone
-from quire.errors import ParameterError
+from quire.errors import ParameterError, TerminalError, TransientError
 from quire.portal.views import PresetView
 from quire.record_types.serialization import digest
 from quire.report.definition import ReportDefinition
@@ -32,15 +32,15 @@ UserLocks = WeakValueDictionary[str, asyncio.Lock]
 _NUMBERED_RUN_ID = re.compile(r"ask__[0-9a-f]+__([0-9]{1,9})")
 
 
-class PausedError(Exception):
+class PausedError(TerminalError):
     """The report's DAG is paused, so its runs would not start."""
 
 
-class BusyError(Exception):
+class BusyError(TransientError):
     """Concurrent identical requests keep starting and finishing runs."""
 
 
-class QuotaError(Exception):
+class QuotaError(TransientError):
     """The caller has reached the limit for active runs or for concurrent downloads."""
 
 

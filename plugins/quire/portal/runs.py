@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError, is_run_id
+from quire.airflow_api.client import AirflowApi, is_run_id
 from quire.airflow_dag.xcom import NOTIFY, UNREACHED
 from quire.errors import IntegrityError, ReportError, StoreRefusedError, StoreUnavailableError
 from quire.human_readable import truncate
@@ -138,7 +138,7 @@ async def show_run(
         stages = stage_views(manifest.usage) if manifest else []
         unreached = await _load_unreached(definition, run_id, api)
         return RunDetails(**dict(view), stages=stages, unreached=unreached), manifest
-    except (ReportError, NotFoundError, RefusedError):  # the app has its own responses to these errors
+    except ReportError:  # the app has its own responses to these errors
         raise
     except Exception:
         logger.exception("%s: run %s cannot be displayed", definition.name, run_id)

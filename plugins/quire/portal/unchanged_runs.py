@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from datetime import datetime
 
-from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError, is_run_id
+from quire.airflow_api.client import AirflowApi, is_run_id
 from quire.errors import ReportError
 from quire.object_store import Store
 from quire.partition_cache.cache import merge_partitions
@@ -66,7 +66,7 @@ async def find_unchanged_run(
         published = await resources.freshness_checks.run(access.caller.user.get_id(), work, supersedes=False)
         if published and not RUN_ID.fullmatch(published.run_id):
             return published if await _shows(published, access.caller.api) else None
-    except (ReportError, NotFoundError, RefusedError) as error:
+    except ReportError as error:
         logger.info("%s: a run is needed, because the check for changes failed: %s", definition.name, error)
         return None
     return published

@@ -33,7 +33,7 @@ class WorkUnavailableError(TransientError):
     """The job timed out, or all slots are taken."""
 
 
-class SupersededError(Exception):
+class SupersededError(TransientError):
     """The same user has since requested another estimate."""
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
+from quire.errors import SourceUnavailableError
+
 ITEMS_WAITING = 1
 CANCEL_SECONDS = 0.2
 SILENT_SECONDS = 15  # a busy server may report a statement timeout this late
@@ -21,7 +23,7 @@ Emit = Callable[[Item], None]
 _END = object()
 
 
-class SilenceError(Exception):
+class SilenceError(SourceUnavailableError):
     """The server sent nothing, not even the error for its statement timeout."""
 
 
@@ -92,7 +94,7 @@ def _next(items: queue.Queue[Any], cancelled: threading.Event, deadline: float |
             return items.get(timeout=CANCEL_SECONDS)
         except queue.Empty:
             if latest is not None and time.monotonic() > latest:
-                raise SilenceError from None
+                raise SilenceError("PostgreSQL stopped responding") from None
     raise CancelledError
 
 

@@ -11,6 +11,7 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from quire.errors import QueryError
 from quire.output_values.unrepresentable_dates import (
     DAY_MICROSECONDS,
     DAYS_BOUNDS,
@@ -35,7 +36,7 @@ _PRINTED = re.compile(
 )
 
 
-class StyleError(ValueError):
+class StyleError(QueryError):
     """A value is not in the ISO style, for example because DateStyle changed."""
 
 
