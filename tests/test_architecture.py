@@ -30,6 +30,7 @@ CALLED_WITH_POSITIONAL_ARGUMENTS = {
     "quire.portal.access.is_authorized",  # through Authorizer
 }
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+PARTICIPLE = re.compile(r"_?[a-z]+ed")
 TYPE_NAME = re.compile(r"[A-Z]\w*[a-z]\w*")
 
 
@@ -167,6 +168,17 @@ def functions_with_many_positional_parameters(source: str) -> list[str]:
     ]
 
 
+def participle_functions(source: str) -> list[str]:
+    """Returns the functions that are named with one participle; a property may have such a name."""
+    return [
+        node.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, FUNCTIONS)
+        and PARTICIPLE.fullmatch(node.name)
+        and "property" not in map(ast.unparse, node.decorator_list)
+    ]
+
+
 def package_sources() -> dict[str, str]:
     """Returns the source of every module in the package, by its dotted name."""
     return {
@@ -188,6 +200,11 @@ def test_arguments_after_the_third_are_keyword_only() -> None:
         for module, source in package_sources().items()
         for function in functions_with_many_positional_parameters(source)
     } == CALLED_WITH_POSITIONAL_ARGUMENTS
+
+
+def test_functions_are_not_named_with_participles() -> None:
+    names = {module: participle_functions(source) for module, source in package_sources().items()}
+    assert {module: functions for module, functions in names.items() if functions} == {}
 
 
 @pytest.mark.parametrize("module", ["quire.report.catalog", "quire.report.definition"])
@@ -222,6 +239,10 @@ def test_rules_detect_violations() -> None:
         "async def nested():\n    def also_four(a, b, /, c, d=1): ...\n"
     )
     assert functions_with_many_positional_parameters(code) == ["four", "also_four"]
+    code = (
+        "class A:\n    def _locked(self): ...\n    @property\n    def closed(self): ...\n    def seed_all(self): ...\n"
+    )
+    assert participle_functions(code) == ["_locked"]
     imported = imports_of(
         "def run():\n    from quire.stages import render\n    import airflow.sdk\nfrom quire import catalog\n"
     )

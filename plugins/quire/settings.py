@@ -109,7 +109,7 @@ class StoreSettings:
         Raises:
             SettingsError: the connection is not set, or is malformed.
         """
-        return cls.from_uri(_required(environment, STORE_CONNECTION), bucket=bucket_name(environment))
+        return cls.from_uri(_connection_uri(environment, STORE_CONNECTION), bucket=bucket_name(environment))
 
 
 def process_environment() -> dict[str, str]:
@@ -185,7 +185,7 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
     Raises:
         SettingsError: the connection is not set, or is not a PostgreSQL URL.
     """
-    url = _required(environment, connection_id)
+    url = _connection_uri(environment, connection_id)
     scheme, separator, rest = url.partition("://")
     if scheme not in ("postgresql", "postgres"):
         defect = f"has the scheme {scheme!r}" if separator else "is not a URI"  # omits the value, which may be secret
@@ -195,7 +195,7 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
     authority = re.split(r"[/?]", rest, maxsplit=1)[0]
     _, _, hosts = authority.rpartition("@")
     if _has_stray_at(rest, authority) or not (_HOSTS.fullmatch(hosts) and _ENCODED.fullmatch(rest)):
-        raise _unencoded(connection_id)
+        raise _encoding_error(connection_id)
     return f"postgresql://{rest}"
 
 
@@ -212,7 +212,7 @@ def validate_encoding(connection_id: str, environment: Mapping[str, str] = os.en
     if scheme == "aws":
         StoreSettings.from_uri(uri, bucket=DEFAULT_BUCKET)
     elif scheme in ("postgresql", "postgres") and _has_stray_at(rest, re.split(r"[/?#]", rest, maxsplit=1)[0]):
-        raise _unencoded(connection_id)
+        raise _encoding_error(connection_id)
 
 
 def _has_stray_at(rest: str, authority: str) -> bool:
@@ -225,7 +225,7 @@ def _has_stray_at(rest: str, authority: str) -> bool:
     return authority.count("@") > 1 or "@" in path or ("@" in query and not _PARAMETERS.fullmatch(query))
 
 
-def _unencoded(connection_id: str) -> SettingsError:
+def _encoding_error(connection_id: str) -> SettingsError:
     return SettingsError(
         f"{connection_variable(connection_id)} is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE: {ENCODING_HINT}"
     )
@@ -258,7 +258,7 @@ def connection_variable(connection_id: str) -> str:
     return f"AIRFLOW_CONN_{connection_id.upper()}"
 
 
-def _required(environment: Mapping[str, str], connection_id: str) -> str:
+def _connection_uri(environment: Mapping[str, str], connection_id: str) -> str:
     try:
         return environment[connection_variable(connection_id)]
     except KeyError as error:

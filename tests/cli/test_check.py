@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.cli.check import check_query
+from quire.cli.check import validate_query
 
 from tests.events import events_report, fill_events, session_of
 
@@ -34,7 +34,7 @@ def test_check_warns_about_sums_of_numeric_without_a_scale(
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path, sql=SQL.format(cast), **{"columns": [], **changes})
-    advice = check_query(definition, session=session_of(fresh_database))
+    advice = validate_query(definition, session=session_of(fresh_database))
     assert [line.split(":")[0] for line in advice] == (
         [f"weight {word} but is numeric without a scale"] if word else []
     )

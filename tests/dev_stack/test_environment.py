@@ -12,7 +12,7 @@ import threading
 import pytest
 from quire.dev_stack.environment import direct_environment, own_environment
 from quire.dev_stack.ports import free_port, free_ports
-from quire.dev_stack.signals import uninterrupted
+from quire.dev_stack.signals import defer_stop_signals
 
 
 def test_own_environment_drops_settings_of_other_installations() -> None:
@@ -64,11 +64,11 @@ def test_free_ports_are_all_different() -> None:
         assert len(set(ports)) == 200
 
 
-def test_uninterrupted_defers_signals_to_the_end_of_the_block() -> None:
+def test_defer_stop_signals_delays_signals_to_the_end_of_the_block() -> None:
     done = []
 
     def work() -> None:
-        with uninterrupted():
+        with defer_stop_signals():
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
             done.append(True)
@@ -104,11 +104,11 @@ def test_simultaneous_signals_interrupt_once() -> None:
     assert (done.returncode, done.stdout) == (0, "cleaned 499500\ninterrupted\n"), done.stderr
 
 
-def test_uninterrupted_in_a_thread_does_nothing() -> None:
+def test_defer_stop_signals_in_a_thread_does_nothing() -> None:
     completed: list[str] = []
 
     def work() -> None:
-        with uninterrupted():
+        with defer_stop_signals():
             completed.append("done")
 
     thread = threading.Thread(target=work)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from quire.dev_stack.postgres_server import PostgresServer
 from quire.errors import DefinitionError, QueryError
-from quire.inbound_webhooks.delivery_tables import check_webhook, install_tables
+from quire.inbound_webhooks.delivery_tables import install_tables, validate_webhook
 from quire.inbound_webhooks.ingest import DeliveryOutcome, ingest
 from quire.postgres.tracking.installation import track, untrack
 
@@ -112,7 +112,7 @@ def test_check_unwritable_table_raises_definition_error(
     install_tables(definition, writer_url=database, owner_url=database)
     run_sql(database, statement)
     with pytest.raises(DefinitionError, match=reason):
-        check_webhook(definition, url=database)
+        validate_webhook(definition, url=database)
 
 
 def test_check_unwritten_required_columns_are_listed(tmp_path: Path, database: str) -> None:
@@ -134,7 +134,7 @@ def test_check_accepts_unique_constraint_in_any_column_order(tmp_path: Path, dat
     run_sql(database, "ALTER TABLE orders ADD shop text, ADD UNIQUE (shop, customer) INCLUDE (note)")
     definition = write_webhook(tmp_path, keys={"customer": "c", "shop": "s"}, columns={"note": "n"})
     install_tables(definition, writer_url=database, owner_url=database)
-    check_webhook(definition, url=database)
+    validate_webhook(definition, url=database)
 
 
 def test_install_by_owner_grants_access_to_restricted_writer(tmp_path: Path, database: str, writer: str) -> None:
@@ -143,12 +143,12 @@ def test_install_by_owner_grants_access_to_restricted_writer(tmp_path: Path, dat
         install_tables(definition, writer_url=writer, owner_url=writer)
     assert install_tables(definition, writer_url=writer, owner_url=database) == "orders: installed"
     assert install_tables(definition, writer_url=writer, owner_url=writer) == "orders: already installed"
-    check_webhook(definition, url=writer)
+    validate_webhook(definition, url=writer)
     event = event_of(definition, body_of(1, customer="Ann"))
     assert ingest(definition, event, body_sha256=b"", url=writer) == DeliveryOutcome.APPLIED
     run_sql(database, "REVOKE DELETE ON orders FROM shop_writer")
     with pytest.raises(DefinitionError, match=r"the shop_writer connection lacks DELETE on public\.orders"):
-        check_webhook(definition, url=writer)
+        validate_webhook(definition, url=writer)
 
 
 def test_untrack_last_report_keeps_delivery_tables(tmp_path: Path, database: str) -> None:
@@ -160,6 +160,6 @@ def test_untrack_last_report_keeps_delivery_tables(tmp_path: Path, database: str
     track(report, database)
     untrack(report.name, database)
     run_sql(database, "DROP TABLE events")
-    check_webhook(definition, url=database)
+    validate_webhook(definition, url=database)
     assert [row for row in objects(database) if row[0] != "schema"] == [row for row in before if row[0] != "schema"]
     assert ask(database, "SELECT to_regclass('quire.change_log')") == [(None,)]

@@ -150,7 +150,7 @@ def test_process_killed_with_the_lock_does_not_block_the_others(folder: Path) ->
     store = FolderStore(folder)
 
     def lock_and_die() -> int:
-        with store._locked():
+        with store._lock_files():
             os.kill(os.getpid(), signal.SIGKILL)
         return 0
 

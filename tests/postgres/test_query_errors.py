@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from quire.cli.check import check_query
+from quire.cli.check import validate_query
 from quire.dev_stack.postgres_server import PostgresServer
 from quire.errors import DefinitionError, QueryError, ReportError
 from quire.postgres.grant_hints import missing_grant
@@ -20,7 +20,7 @@ from tests.events import SQL, events_report, fill_events, session_of
 def check_error(include: Path, url: str, sql: str, **changes: object) -> ReportError:
     definition = events_report(include, sql=sql, **changes)
     with pytest.raises(ReportError) as caught:
-        check_query(definition, session=session_of(url))
+        validate_query(definition, session=session_of(url))
     return caught.value
 
 
@@ -102,5 +102,5 @@ def test_query_advice_lists_clauses_applied_per_partition(sql: str, clauses: lis
 def test_check_limit_prints_warning(tmp_path: Path, fresh_database: str) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path, sql=f"{SQL.rstrip()} LIMIT 10\n")
-    (advice,) = check_query(definition, session=session_of(fresh_database))
+    (advice,) = validate_query(definition, session=session_of(fresh_database))
     assert advice.startswith("the query has LIMIT, which applies to each partition separately")

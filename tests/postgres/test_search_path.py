@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from quire.cli.check import check_query
+from quire.cli.check import validate_query
 from quire.dev_stack.flights import READER, reader_role_statements
 from quire.dev_stack.postgres_server import PostgresServer
 from quire.postgres import open_transaction
@@ -40,7 +40,7 @@ def reader(postgres_server: PostgresServer, database: str) -> Iterator[str]:
 
 def advice(tmp_path: Path, url: str) -> list[str]:
     definition = events_report(tmp_path, sql=SQL)
-    return [line for line in check_query(definition, session=session_of(url)) if "search_path" in line]
+    return [line for line in validate_query(definition, session=session_of(url)) if "search_path" in line]
 
 
 def path_of(url: str) -> str:

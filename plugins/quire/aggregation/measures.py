@@ -88,7 +88,7 @@ def merge_groups(parts: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:
     kinds = parts.collect_schema()
     return parts.group_by(*(key.column for key in summary.by)).agg(
         *(
-            _merged(measure, part, kinds)
+            _merge_part(measure, part, kinds)
             for position, measure in enumerate(summary.measures.values())
             for part in _part_names(measure, _input_name(position))
         )
@@ -160,7 +160,7 @@ def _parts(measure: Measure, name: str, kinds: pl.Schema) -> list[pl.Expr]:
             return [values.median()]
 
 
-def _merged(measure: Measure, name: str, kinds: pl.Schema) -> pl.Expr:
+def _merge_part(measure: Measure, name: str, kinds: pl.Schema) -> pl.Expr:
     parts = pl.col(name)
     match measure.agg:
         case "count" | "sum" | "mean":

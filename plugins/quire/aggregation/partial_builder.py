@@ -59,7 +59,7 @@ class PartialSummaryBuilder:
         """
         if self._error is not None:
             raise self._error
-        return [groups.merged() for groups in self._groups]
+        return [groups.merge() for groups in self._groups]
 
     def _add(self, table: pa.Table) -> None:
         if self._error is not None:
@@ -93,9 +93,9 @@ class _Groups:
     def add(self, frame: pl.DataFrame) -> None:
         self._parts.append(frame)
         if sum(part.height for part in self._parts) > max(self._min_merged_rows, 2 * self._merged_rows):
-            self.merged()
+            self.merge()
 
-    def merged(self) -> pl.DataFrame:
+    def merge(self) -> pl.DataFrame:
         if len(self._parts) > 1:
             self._parts = [merge_groups(pl.concat(self._parts).lazy(), self.summary).collect(engine="in-memory")]
             self._merged_rows = self._parts[0].height

@@ -19,7 +19,7 @@ PROBE_TYPES = (*TIME_TYPES, "int2", "int4", "int8", "numeric")
 NUMERIC_AGGREGATIONS = ("sum", "mean", "median")
 
 
-def check_columns(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> None:
+def validate_columns(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> None:
     """Checks that the query returns every column that the definition names, and that each column has a suitable type.
 
     Raises:

@@ -167,7 +167,7 @@ def success_of_run(definition: ReportDefinition, publisher: str) -> Notification
     ti, store = get_current_context()["ti"], open_store()
     handover = Handover(definition, store=store)
     request = handover.request(ti.xcom_pull("plan", key=PLAN))
-    run = handover.published(ti.xcom_pull(publisher, key=PUBLISHED))
+    run = handover.result(ti.xcom_pull(publisher, key=PUBLISHED))
     return success_notification(
         definition, request, run, totals=_totals(definition, run.run, store=store), **_run_location()
     )

@@ -85,12 +85,12 @@ def make_notifier(call: NotifierCall) -> BaseNotifier:
     Raises:
         DefinitionError: the class cannot be imported, is not a notifier, or does not accept the arguments.
     """
-    with _no_dags_collected():
+    with _pause_dag_collection():
         return _make(call)
 
 
 @contextmanager
-def _no_dags_collected() -> Iterator[None]:
+def _pause_dag_collection() -> Iterator[None]:
     """Prevents Airflow from assigning an imported module's DAGs, such as example DAGs, to the DAG file."""
     collecting = DagContext.current_autoregister_module_name
     DagContext.current_autoregister_module_name = None

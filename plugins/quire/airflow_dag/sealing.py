@@ -81,7 +81,7 @@ class Sealer:
             IntegrityError: no task sealed the record with these arguments, or the record has been changed.
             StoreRefusedError, StoreUnavailableError: the key cannot be read.
         """
-        values = self._verified(purpose, sealed)
+        values = self._verify(purpose, sealed)
         if chain not in (None, values[1]):
             raise changed_xcom(purpose)
         return self._read(kind, values, any_version=any_version)
@@ -92,7 +92,7 @@ class Sealer:
         Raises:
             DefinitionError, IntegrityError, StoreRefusedError, StoreUnavailableError: see ``open``.
         """
-        verified = [self._verified(purpose, value) for value in sealed]
+        verified = [self._verify(purpose, value) for value in sealed]
         return [self._read(kind, values, any_version=False) for values in verified if values[1] == chain]
 
     def _read(self, kind: type[Record], values: Sequence[str], *, any_version: bool) -> Record:
@@ -103,7 +103,7 @@ class Sealer:
             )
         return from_json(kind, json.loads(text))
 
-    def _verified(self, purpose: str, sealed: Any) -> tuple[str, ...]:
+    def _verify(self, purpose: str, sealed: Any) -> tuple[str, ...]:
         """Checks a record's seal and returns the values of its ``FIELDS``."""
         fields = sealed if isinstance(sealed, dict) else {}
         texts = [text for name in (*FIELDS, SEAL) if isinstance(text := fields.get(name), str)]

@@ -16,10 +16,10 @@ def own_task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
     def decorate(function: Callable[..., Any]) -> Any:
         @wraps(function)
-        def configured(*arguments: Any, **keywords: Any) -> Any:
+        def configure_and_call(*arguments: Any, **keywords: Any) -> Any:
             configure_process()
             return function(*arguments, **keywords)
 
-        return task(**options)(configured)
+        return task(**options)(configure_and_call)
 
     return decorate

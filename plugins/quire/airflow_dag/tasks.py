@@ -100,7 +100,7 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
         planned, partitions = handover.plan(plan), handover.partition_group(group)
         with (
             hold_lease(planned.request, store=store, first=False, release=False),
-            handover.usage_pushed("extract", [part.key for part in partitions], session.statements) as meter,
+            handover.measure_usage("extract", [part.key for part in partitions], session.statements) as meter,
         ):
             extracted = extract_partitions(definition, planned, partitions, session=session, store=store)
             meter.count_written(extracted)
@@ -125,7 +125,7 @@ def layout_task(definition: ReportDefinition, plan: Any, cached: Any, *, partiti
 
         store = open_store()
         handover = Handover(definition, store=store)
-        with handover.usage_pushed("layout", [definition.name]):
+        with handover.measure_usage("layout", [definition.name]):
             opened = handover.plan(plan)
             merged = handover.partitions(opened, cached, partitions)
             laid_out = layout_run(definition, opened, merged, store=store)
@@ -154,10 +154,10 @@ def aggregate_task(definition: ReportDefinition, run: Any) -> Any:
             raise AirflowSkipException(f"run {staged.layout.run_key} is already published")
         with (
             hold_lease(staged.plan.request, store=store, first=False, release=False),
-            handover.usage_pushed("aggregate", [definition.name]) as meter,
+            handover.measure_usage("aggregate", [definition.name]) as meter,
         ):
             summaries: tuple[StagedSummary, ...] = ()
-            with handover.damage_pushed():
+            with handover.capture_damage():
                 summaries = aggregate_summaries(definition, staged.plan, staged.partitions, store=store)
             meter.count_written(summaries)
         return handover.seal_summaries(summaries)
@@ -195,9 +195,9 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summarie
         opened = handover.summaries(staged, summaries) if staged.layout.summaries_with_rows else ()
         with (
             hold_lease(staged.plan.request, store=store, first=False, release=False),
-            handover.usage_pushed("render", [shard.stem for shard in workbooks]) as meter,
+            handover.measure_usage("render", [shard.stem for shard in workbooks]) as meter,
         ):
-            with handover.damage_pushed():
+            with handover.capture_damage():
                 files = render_workbooks(definition, staged, workbooks, summaries=opened, store=store)
             meter.count_written(files)
         return handover.seal_files(files)
@@ -231,7 +231,7 @@ def publish_task(
         aggregated, rendered = handover.summaries(staged, summaries), handover.files(files)
         with (
             hold_lease(staged.plan.request, store=store, first=False, release=False) as lease,
-            handover.usage_pushed("publish", [definition.name], session.statements) as meter,
+            handover.measure_usage("publish", [definition.name], session.statements) as meter,
         ):
             published = publish_or_repeat(
                 definition,

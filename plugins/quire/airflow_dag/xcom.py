@@ -180,7 +180,7 @@ class Handover:
         """Returns the request from a pushed plan, even if the definition has changed since then."""
         return self._open_plan(pushed, any_version=True).request
 
-    def published(self, pushed: Any) -> RunResult:
+    def result(self, pushed: Any) -> RunResult:
         """Returns the result that publish pushed for notifications, even if the definition has changed since then."""
         return self._sealer.open(PUBLISHED, RunResult, pushed, chain=self._plan_seal, any_version=True)
 
@@ -216,7 +216,7 @@ class Handover:
         get_current_context()["ti"].xcom_push(USAGE, [self._seal(USAGE, usage) for usage in usages])
 
     @contextmanager
-    def usage_pushed(
+    def measure_usage(
         self, stage: str, names: Sequence[str], statements: StatementLog | None = None
     ) -> Iterator[TaskMeter]:
         """Measures a task, pushes its resource usage, and shows ``names`` as the task's label on Airflow's pages."""
@@ -230,11 +230,11 @@ class Handover:
 
     def push_skipped(self, stage: str, name: str) -> None:
         """Pushes a skipped task's XComs, because publish reads them and Airflow cannot resolve missing XComs."""
-        with self.damage_pushed(), self.usage_pushed(stage, [name]):
+        with self.capture_damage(), self.measure_usage(stage, [name]):
             pass
 
     @contextmanager
-    def damage_pushed(self) -> Iterator[None]:
+    def capture_damage(self) -> Iterator[None]:
         """Lets a task that reads a damaged object succeed, and pushes the error to publish, which repeats the run.
 
         A single task can neither extract the damaged partition again nor pass the new rows to the other tasks.

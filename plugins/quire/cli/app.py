@@ -102,9 +102,9 @@ def check(report: Annotated[str | None, typer.Argument(help="Report to check. De
     if not report:
         errors.update(check_webhooks())
     try:
-        from quire.object_store.probe import check_store  # imports boto3
+        from quire.object_store.probe import probe_configured_store  # imports boto3
 
-        for line in check_store():
+        for line in probe_configured_store():
             typer.echo(line)
     except ReportError as error:
         errors["quire_store"] = error
@@ -112,7 +112,7 @@ def check(report: Annotated[str | None, typer.Argument(help="Report to check. De
 
 
 def _check(definition: ReportDefinition) -> None:
-    from quire.cli.check import check_query, mail_warnings
+    from quire.cli.check import mail_warnings, validate_query
 
     if any(isinstance(recipient, Notifier) for recipient in definition.delivery.notify.recipients):
         from quire.airflow_dag.notifiers import ensure_usable_notifiers  # imports Airflow
@@ -125,7 +125,7 @@ def _check(definition: ReportDefinition) -> None:
     except NoConnectionError as error:
         typer.echo(f"{definition.name}: the definition is valid; the query was not tested: {error.message}")
         return
-    advice = check_query(definition, session=session)
+    advice = validate_query(definition, session=session)
     typer.echo(f"{definition.name}: the definition and its query are valid")
     for line in advice:
         typer.echo(f"{definition.name}: advice: {line}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from quire.aggregation.measure_expression import parse_expression
-from quire.aggregation.result_columns import check_columns
+from quire.aggregation.result_columns import validate_columns
 from quire.date_range import DateRange
 from quire.errors import error_context
 from quire.partition_cache.freshness import ensure_tables_tracked
@@ -25,7 +25,7 @@ from quire.settings import has_mail_connection, mail_variable
 SAMPLES = {"string": "", "integer": 0, "number": 0.0, "boolean": False, "date": "2000-01-01"}
 
 
-def check_query(definition: ReportDefinition, *, session: SourceSession) -> tuple[str, ...]:
+def validate_query(definition: ReportDefinition, *, session: SourceSession) -> tuple[str, ...]:
     """Runs the query for the current day without fetching rows, checks its columns and tables, and returns advice.
 
     Raises:
@@ -48,7 +48,7 @@ def check_query(definition: ReportDefinition, *, session: SourceSession) -> tupl
     sql = bound_query(definition, request, partition)
     with error_context(report=definition.name), open_transaction(session) as transaction:
         columns = query_columns(definition, request, partition, transaction=transaction)
-        check_columns(definition, columns)
+        validate_columns(definition, columns)
         path_advice = tuple(search_path_advice(transaction))
         unlisted: tuple[str, ...] = ()
         if definition.source.freshness == "tracked":

@@ -68,7 +68,7 @@ def print_files(outcome: PipelineResult, definition: ReportDefinition, store: St
     """Prints the run's files. Each link is on a separate line, so that it is easy to copy."""
     manifest = outcome.published.manifest
     duration = format_duration(outcome.seconds["total"])
-    status = _unchanged(manifest) if outcome.published.already_published else f"took {duration}"
+    status = _unchanged_line(manifest) if outcome.published.already_published else f"took {duration}"
     typer.echo(f"{manifest.title}, {manifest.start} to {manifest.end}: {format_count(manifest.rows, 'row')}; {status}")
     for file in manifest.files:
         period = format_period(file.earliest, file.latest)
@@ -80,7 +80,7 @@ def print_files(outcome: PipelineResult, definition: ReportDefinition, store: St
     typer.echo(f"\nrun {manifest.run}; links work for {format_duration(_link_seconds(definition))}")
 
 
-def _unchanged(manifest: Manifest) -> str:
+def _unchanged_line(manifest: Manifest) -> str:
     published = datetime.fromisoformat(manifest.made_at).astimezone(zone(manifest.timezone))
     return f"unchanged since {published:%Y-%m-%d %H:%M %Z}, checked just now"
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from quire.dev_stack.airflow_runs import fail_run, is_paused, return_value, run_state, start_run, task_states
 from quire.dev_stack.run_failures import describe_failure
-from quire.dev_stack.signals import uninterrupted
+from quire.dev_stack.signals import defer_stop_signals
 from quire.dev_stack.stack import LocalStack
 from quire.errors import StackError
 from quire.human_readable import format_count, format_size
@@ -47,7 +47,7 @@ def run_demo(stack: LocalStack, out: Path, *, request: Mapping[str, str] = YEAR,
         run_id = start_run(client, REPORT, {**request, "fan_out": True})
         say(f"run {run_id} of the {REPORT} report, {request['start']} to {request['end']}")
         say("each stage runs as a separate task here; the portal runs a range of this size as a single task")
-        with _stopped_on_interrupt(client, run_id), _progress(say) as show:
+        with _stop_on_interrupt(client, run_id), _progress(say) as show:
             state = _wait_for_run(stack, client, run_id, show=show)
         if state != "success":
             raise StackError(describe_failure(client, stack.airflow, dag_id=REPORT, run_id=run_id))
@@ -100,12 +100,12 @@ def _progress(say: Callable[[str], None]) -> Iterator[Callable[[str, int, int], 
 
 
 @contextmanager
-def _stopped_on_interrupt(client: httpx.Client, run_id: str) -> Iterator[None]:
+def _stop_on_interrupt(client: httpx.Client, run_id: str) -> Iterator[None]:
     """Stops the run if the demo is interrupted, because the run would continue in a stack that the demo has joined."""
     try:
         yield
     except KeyboardInterrupt:
-        with uninterrupted():
+        with defer_stop_signals():
             try:
                 fail_run(client, REPORT, run_id)
             except StackError as error:

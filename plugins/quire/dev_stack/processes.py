@@ -11,7 +11,7 @@ from pathlib import Path
 
 from quire.dev_stack.environment import own_environment
 from quire.dev_stack.process_table import reap, send, session_members, start_time, work_in
-from quire.dev_stack.signals import uninterrupted
+from quire.dev_stack.signals import defer_stop_signals
 from quire.errors import StackError
 from quire.settings import process_environment
 
@@ -49,7 +49,7 @@ class Server:
             return
         self._stop_orphans()
         self._folder.mkdir(parents=True, exist_ok=True)
-        with uninterrupted():  # a process that is not recorded cannot be stopped later
+        with defer_stop_signals():  # a process that is not recorded cannot be stopped later
             try:
                 with self.log.open("ab") as log:
                     self._log_offset = log.tell()

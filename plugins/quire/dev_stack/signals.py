@@ -19,7 +19,7 @@ def interrupt_on_stop_signals() -> None:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def defer_stop_signals() -> Iterator[None]:
     """Delays stop signals until the block has finished."""
     if threading.current_thread() is not threading.main_thread():  # signal handlers run only in the main thread
         yield

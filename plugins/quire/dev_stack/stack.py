@@ -20,7 +20,7 @@ from quire.dev_stack.ports import free_port, free_ports
 from quire.dev_stack.postgres_server import PostgresServer
 from quire.dev_stack.processes import any_running_in
 from quire.dev_stack.s3_server import S3Server
-from quire.dev_stack.signals import uninterrupted
+from quire.dev_stack.signals import defer_stop_signals
 from quire.errors import StackError
 from quire.settings import DEFAULT_BUCKET, OWNER_CONNECTION, connection_variable, include_folder, process_environment
 
@@ -70,7 +70,7 @@ class LocalStack:
         self._fast, self._environment, self._log = fast, environment or {}, log
         self._started: list[str] = []
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._locked():
+        with self._lock_stack():
             self._secrets = _load_secrets(self.folder / "secrets.json")
             self._create_servers(self._running_ports() or DEFAULT_PORTS)
 
@@ -103,7 +103,7 @@ class LocalStack:
         Raises:
             StackError: a server does not start.
         """
-        with self._locked():
+        with self._lock_stack():
             self._create_servers(self._running_ports() or self._choose_ports())
             try:
                 self._start_servers()
@@ -114,7 +114,7 @@ class LocalStack:
 
     def stop(self) -> bool:
         """Stops the servers that run in this folder. Returns whether any did."""
-        with self._locked():
+        with self._lock_stack():
             self._create_servers(self._running_ports() or DEFAULT_PORTS)
             any_running = self._running_ports() is not None
             self._stop_servers(SERVERS)
@@ -122,7 +122,7 @@ class LocalStack:
 
     def stop_started(self) -> None:
         """Stops the servers that this object started, but not the servers that it joined."""
-        with self._locked():
+        with self._lock_stack():
             self._stop_servers(self._started)
 
     def description(self) -> str:
@@ -178,7 +178,7 @@ class LocalStack:
 
     def _stop_servers(self, names: Iterable[str]) -> None:
         # Servers stop in reverse order. If a server fails to stop, the remaining servers are still stopped.
-        with uninterrupted(), ExitStack() as stops:
+        with defer_stop_signals(), ExitStack() as stops:
             for name in names:
                 stops.callback(self._server(name).stop)
             self._started = []
@@ -228,7 +228,7 @@ class LocalStack:
         return {**self.environment(), **direct_environment(process_environment())}
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock_stack(self) -> Iterator[None]:
         """Holds a lock, so that only one process at a time starts or stops the stack."""
         with (self.folder / "lock").open("w") as lock:
             try:

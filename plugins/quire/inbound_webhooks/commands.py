@@ -81,13 +81,13 @@ def _signing_of(name: str) -> str | None:
 
 
 def _check(name: str) -> str:
-    from quire.inbound_webhooks.delivery_tables import check_webhook
+    from quire.inbound_webhooks.delivery_tables import validate_webhook
 
     definition = find_webhook(include_folder(), name)
     try:
         url = source_url(definition.connection)
     except NoConnectionError as error:
         return f"webhooks/{name}: the definition is valid; its table was not checked: {error.message}"
-    missing = check_webhook(definition, url=url)
+    missing = validate_webhook(definition, url=url)
     restriction = f"; it cannot insert rows unless a trigger sets {', '.join(missing)}" if missing else ""
     return f"webhooks/{name}: the definition and its table are valid{restriction}"

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from quire.errors import DefinitionError, error_context
-from quire.inbound_webhooks.target import Connection, check_target, ensure_trusted_schema
+from quire.inbound_webhooks.target import Connection, ensure_trusted_schema, validate_target
 from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 from quire.postgres.error_translation import translate_driver_errors
 from quire.postgres.schema_owner import (
@@ -59,7 +59,7 @@ def install_tables(definition: WebhookDefinition, *, writer_url: str, owner_url:
     return f"{definition.name}: installed"
 
 
-def check_webhook(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]:
+def validate_webhook(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]:
     """Checks that deliveries can be applied.
 
     Returns:
@@ -73,7 +73,7 @@ def check_webhook(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]
         UntrustedSchemaError: another role owns the ``quire`` schema or a table in it.
     """
     with error_context(report=definition.name), _writer(url) as connection:
-        missing = check_target(definition, connection)
+        missing = validate_target(definition, connection)
         _ensure_installed(definition, connection)
         ensure_trusted_schema(definition, connection)
     return missing

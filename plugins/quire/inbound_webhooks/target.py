@@ -93,7 +93,7 @@ def read_target(definition: WebhookDefinition, connection: Connection) -> Mappin
     return columns
 
 
-def check_target(definition: WebhookDefinition, connection: Connection) -> tuple[str, ...]:
+def validate_target(definition: WebhookDefinition, connection: Connection) -> tuple[str, ...]:
     """Checks the table's columns, unique constraint and privileges.
 
     Returns:

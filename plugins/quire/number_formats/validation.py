@@ -54,7 +54,7 @@ def _problems(code: str) -> Iterator[str]:
             has_number = has_number or (bool(token["number"].strip(".,")) and before[-1:].lower() != "s")
         elif token["word"]:
             if not _DATE_WORD.fullmatch(token["word"]):
-                yield _unquoted(code, token["word"])
+                yield _unquoted_word(code, token["word"])
             has_date = True
         else:
             yield from _token_problems(code, token, group)
@@ -88,7 +88,7 @@ def _number_problems(code: str, number: str) -> Iterator[str]:
         yield f"a format code uses , for thousands and . for decimals in every language{suggestion}"
 
 
-def _unquoted(code: str, word: str) -> str:
+def _unquoted_word(code: str, word: str) -> str:
     suggested = code.replace(word, f'"{word}"', 1)
     return f"{_cut(word)} is neither a placeholder nor in quotes{_suggestion(suggested, '; did you mean {}?')}"
 

@@ -57,7 +57,7 @@ class FolderStore(Store):
 
     def check(self) -> None:
         """Creates the folder if necessary, and checks that files can be written to it."""
-        with self._translate_errors("its files"), self._locked():
+        with self._translate_errors("its files"), self._lock_files():
             StagedFile(self._staging / "check", top=self._staging).discard()
 
     def now(self) -> datetime:
@@ -115,7 +115,7 @@ class FolderStore(Store):
     def age(self, key: str) -> timedelta | None:
         """Returns the time since an object was written, or None if the object does not exist."""
         status = self._status(key)
-        return None if status is None else self.now() - _modified(status)
+        return None if status is None else self.now() - _modified_at(status)
 
     def _status(self, key: str) -> os.stat_result | None:
         path = self._path(key)
@@ -138,7 +138,7 @@ class FolderStore(Store):
             try:
                 staged.write(body)
                 staged.sync()
-                with self._locked():
+                with self._lock_files():
                     created = link_exclusively(staged.path, path)
             finally:
                 staged.discard()
@@ -153,7 +153,7 @@ class FolderStore(Store):
         path = self._path(key)
         staged.sync()
         try:
-            with self._locked():
+            with self._lock_files():
                 replace_file(staged.path, path)
         except FileNotFoundError as error:
             raise StoreUnavailableError(f"the upload of {key} was aborted by another process: try again") from error
@@ -172,7 +172,7 @@ class FolderStore(Store):
                     status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:  # the file was deleted after its folder was scanned
                     continue
-                yield StoredObject(key=key, bytes=status.st_size, modified=_modified(status))
+                yield StoredObject(key=key, bytes=status.st_size, modified=_modified_at(status))
 
     def folders(self, prefix: str) -> Iterator[str]:
         """Yields the folders directly under ``prefix``, each with a trailing slash."""
@@ -190,7 +190,7 @@ class FolderStore(Store):
     def delete_unchanged(self, key: str, body: bytes) -> bool:
         """Deletes a small object if its bytes still equal ``body``. Returns whether the object was deleted."""
         path = self._path(key)
-        with self._translate_errors(key), self._locked():
+        with self._translate_errors(key), self._lock_files():
             if self.size(key) != len(body) or self.read(key) != body:
                 return False
             remove_file(path, top=self._root)
@@ -205,7 +205,7 @@ class FolderStore(Store):
             for name, entry in scan_files(self._staging, prefix):
                 key = name.rpartition("/")[0]
                 try:
-                    stale = _modified(entry.stat(follow_symlinks=False)) < before
+                    stale = _modified_at(entry.stat(follow_symlinks=False)) < before
                 except FileNotFoundError:
                     continue
                 if key.startswith(prefix) and stale:
@@ -228,7 +228,7 @@ class FolderStore(Store):
         return not prefix or (prefix[0] != "/" and (not folder or _is_relative_path(folder)))
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock_files(self) -> Iterator[None]:
         """Locks out other processes and threads while a file is created, replaced or deleted."""
         lock = self._root / RESERVED / "lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -268,7 +268,7 @@ class _FolderUpload(Upload):
             self._staged.discard()
 
 
-def _modified(status: os.stat_result) -> datetime:
+def _modified_at(status: os.stat_result) -> datetime:
     return datetime.fromtimestamp(status.st_mtime, UTC)
 
 

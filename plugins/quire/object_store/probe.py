@@ -22,7 +22,7 @@ PART_BYTES = 5 * 1024 * 1024  # minimum size in S3 for every part except the las
 MAX_SKEW = timedelta(minutes=5)  # S3 rejects requests at a skew of 15 minutes
 
 
-def check_store() -> tuple[str, ...]:
+def probe_configured_store() -> tuple[str, ...]:
     """Probes the store that the environment configures. Returns lines for the user; empty if no store is configured.
 
     Raises:
@@ -47,7 +47,7 @@ def probe_store(store: S3Store) -> None:
     """
     store.check()
     folder = f"{PROBES}{uuid.uuid4().hex}/"
-    with _cleaned(store, folder):
+    with _temporary_folder(store, folder):
         _ensure_clocks_agree(store)
         _ensure_condition_holds(store, f"{folder}condition")
         _ensure_one_winner(store, f"{folder}race")
@@ -56,7 +56,7 @@ def probe_store(store: S3Store) -> None:
 
 
 @contextmanager
-def _cleaned(store: S3Store, folder: str) -> Iterator[None]:
+def _temporary_folder(store: S3Store, folder: str) -> Iterator[None]:
     """Runs the block, then deletes the objects and uploads in a folder.
 
     If the block raises an error, errors during the deletion are only logged.

@@ -126,7 +126,7 @@ class SummaryPreparations:
             try:
                 return running.result(deadline.remaining)
             except TimeoutError as error:
-                raise deadline.exceeded() from error
+                raise deadline.timeout_error() from error
         try:
             tables = tuple(self._build(definition, manifest, store=limit_store(store, deadline)))
         except BaseException as error:

@@ -216,7 +216,9 @@ async def _details(
     fields["progress"] = outcome.progress
     manifest = None
     if outcome.state == "done":
-        manifest, published = await source.in_thread(partial(_published, definition, outcome.result, source, base=base))
+        manifest, published = await source.in_thread(
+            partial(_published_fields, definition, outcome.result, source, base=base)
+        )
         fields |= published
         fields["error"] = published.get("error")  # clears the error for a request that the current definition rejects
     elif outcome.state == "failed":
@@ -238,7 +240,7 @@ async def _details(
     return view, manifest
 
 
-def _published(
+def _published_fields(
     definition: ReportDefinition, result: RunResult | None, source: RunSource, *, base: str
 ) -> tuple[Manifest | None, dict[str, Any]]:
     """Returns a successful run's manifest, and the fields for the run's view."""

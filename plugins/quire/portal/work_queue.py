@@ -66,9 +66,9 @@ class Deadline:
             WorkUnavailableError: the deadline has passed, or the job was canceled.
         """
         if self.cancelled.is_set() or not self.remaining:
-            raise self.exceeded()
+            raise self.timeout_error()
 
-    def exceeded(self) -> WorkUnavailableError:
+    def timeout_error(self) -> WorkUnavailableError:
         """Returns the error for a job that timed out."""
         advice = "Choose a shorter date range, or try again." if self._noun == "estimate" else "Try again."
         return WorkUnavailableError(f"The {self._noun} timed out. {advice}")
@@ -182,7 +182,7 @@ class WorkQueue(_Turns):
             if not timeout.expired():
                 raise
             deadline.cancelled.set()
-            raise deadline.exceeded() from error
+            raise deadline.timeout_error() from error
 
 
 class InThread(Protocol):
@@ -239,7 +239,7 @@ class TurnQueue(_Turns):
         except TimeoutError as error:
             if not timeout.expired():
                 raise
-            raise deadline.exceeded() from error
+            raise deadline.timeout_error() from error
         finally:
             deadline.cancelled.set()
             self._leave_after(running, turn)

@@ -163,7 +163,7 @@ class SourceTransaction:
             emit(cursor.description or ())
 
         try:
-            with _located(query):
+            with _locate_errors(query):
                 (described,) = self._run(work, search_path=REPORTS_PATH)
         finally:
             self._log(query, rows=0, began=began)
@@ -245,7 +245,7 @@ class SourceTransaction:
 
 
 @contextmanager
-def _located(query: Statement) -> Iterator[None]:
+def _locate_errors(query: Statement) -> Iterator[None]:
     """Adds the line number in the report's query to an error.
 
     Quire inserts one line before the query, and bound values contain no newlines.

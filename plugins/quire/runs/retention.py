@@ -184,7 +184,7 @@ class _ReportCollector:
         )
 
     def _find_runs(self) -> None:
-        for entries in self._grouped(f"reports/{self._report}/", 3).values():
+        for entries in self._group_objects(f"reports/{self._report}/", 3).values():
             record = next(filter(self._is_manifest, entries), None)
             if record is None:
                 self._data += [entry for entry in entries if self._is_old(entry)]
@@ -201,11 +201,11 @@ class _ReportCollector:
 
         Keys begin with ``partitions/<report>/<source digest>/<key>/<freshness token>``.
         """
-        for entries in self._grouped(f"partitions/{self._report}/", 4).values():
+        for entries in self._group_objects(f"partitions/{self._report}/", 4).values():
             records = [entry for entry in entries if entry.key.count("/") == 4]
             superseded = {
                 _folder(record)
-                for staged, record in self._superseded(records)
+                for staged, record in self._superseded_partitions(records)
                 if not self._may_be_needed(staged.object_key, record.modified)
             }
             self._records += [f"{folder}.json" for folder in sorted(superseded)]
@@ -219,11 +219,11 @@ class _ReportCollector:
                 if folder in superseded:
                     self._data += objects
                 elif folder in valid:
-                    self._data += [entry for entry in self._unnamed(folder, objects) if self._is_old(entry)]
+                    self._data += [entry for entry in self._unnamed_objects(folder, objects) if self._is_old(entry)]
                 else:
                     self._data += [entry for entry in objects if self._is_old(entry)]
 
-    def _superseded(self, records: Sequence[StoredObject]) -> Iterator[tuple[StagedPartition, StoredObject]]:
+    def _superseded_partitions(self, records: Sequence[StoredObject]) -> Iterator[tuple[StagedPartition, StoredObject]]:
         """Yields the records of superseded rows. Only reusable rows can supersede reusable rows.
 
         Rows from a later snapshot are newer, even if they were stored earlier.
@@ -240,7 +240,7 @@ class _ReportCollector:
             if later and self._now - min(later) > GRACE:
                 yield staged, record
 
-    def _unnamed(self, folder: str, objects: list[StoredObject]) -> Iterator[StoredObject]:
+    def _unnamed_objects(self, folder: str, objects: list[StoredObject]) -> Iterator[StoredObject]:
         """Yields a partition's objects that no record references, for example because their writer was killed."""
         staged = self._read_partition(folder)
         if staged is None:  # the record is damaged or was just deleted; an active run may still use the objects
@@ -280,7 +280,7 @@ class _ReportCollector:
         for root in ("summaries/", LEGACY_LEASES):
             self._data += [entry for entry in self._store.list(f"{root}{self._report}/") if self._is_old(entry)]
 
-    def _grouped(self, prefix: str, depth: int) -> dict[str, list[StoredObject]]:
+    def _group_objects(self, prefix: str, depth: int) -> dict[str, list[StoredObject]]:
         """Returns the objects under a prefix, grouped by their first ``depth`` folders."""
         groups = defaultdict(list)
         for entry in self._store.list(prefix):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from quire.aggregation.partial_summaries import needs_rows
-from quire.aggregation.result_columns import check_columns
+from quire.aggregation.result_columns import validate_columns
 from quire.errors import error_context
 from quire.object_store import Store
 from quire.partition_cache.cache import find_cached_partitions, partition_folder
@@ -49,7 +49,7 @@ def plan_partitions(
         open_transaction(session, name=f"quire {definition.name} plan") as transaction,
     ):
         columns = query_columns(definition, request, partitions[0], transaction=transaction)
-        check_columns(definition, columns)
+        validate_columns(definition, columns)
         source_digest = read_source_digest(definition, request, columns, transaction=transaction)
         tokens: dict[str, str] = {}
         if is_reusable(definition, request):

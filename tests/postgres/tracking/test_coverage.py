@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from quire.cli.check import check_query
+from quire.cli.check import validate_query
 from quire.errors import NotTrackedError
 from quire.postgres.tracking.installation import track
 
@@ -45,7 +45,7 @@ def database(fresh_database: str) -> str:
 def test_check_unlisted_table_prints_warning(tmp_path: Path, database: str, source: str, unlisted: list[str]) -> None:
     definition = tracked_report(tmp_path, sql=f"SELECT {COLUMNS} FROM {source} {RANGE}")
     track(definition, database)
-    advice = check_query(definition, session=session_of(database))
+    advice = validate_query(definition, session=session_of(database))
     warning = "the query reads {}, which is not in source.tables: Quire will not detect its changes"
     assert [line for line in advice if "source.tables" in line] == [warning.format(name) for name in unlisted]
 
@@ -63,7 +63,7 @@ def test_check_partition_counts_as_its_table(
     run_sql(fresh_database, PARTITIONED.format(kind="timestamptz"))
     definition = tracked_report(tmp_path, tables=tables, sql=f"SELECT {COLUMNS} FROM {source} {RANGE}")
     track(definition, fresh_database)
-    advice = check_query(definition, session=session_of(fresh_database))
+    advice = validate_query(definition, session=session_of(fresh_database))
     assert [line.split()[3].rstrip(",") for line in advice if "source.tables" in line] == unlisted
 
 
@@ -93,9 +93,9 @@ def test_check_untracked_tables_raises_with_their_names(tmp_path: Path, database
     definition = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
     reason = r"^events: changes to public\.events, kinds are not tracked\. Run `quire track events`$"
     with pytest.raises(NotTrackedError, match=reason):
-        check_query(definition, session=session_of(database))
+        validate_query(definition, session=session_of(database))
 
 
 def test_check_untracked_report_skips_source_tables(tmp_path: Path, database: str) -> None:
     definition = tracked_report(tmp_path, source={"freshness": "always", "tables": []})
-    assert not [line for line in check_query(definition, session=session_of(database)) if "tables" in line]
+    assert not [line for line in validate_query(definition, session=session_of(database)) if "tables" in line]

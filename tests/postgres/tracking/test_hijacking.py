@@ -6,10 +6,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from quire.cli.check import check_query as check_report
+from quire.cli.check import validate_query as check_report
 from quire.dev_stack.flights import READER, reader_role_statements
 from quire.dev_stack.postgres_server import PostgresServer
-from quire.inbound_webhooks.delivery_tables import check_webhook, install_tables
+from quire.inbound_webhooks.delivery_tables import install_tables, validate_webhook
 from quire.inbound_webhooks.ingest import DeliveryOutcome, ingest
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
@@ -83,7 +83,7 @@ def test_planted_functions_never_run_during_reporting_and_tracking(
 def test_planted_functions_never_run_as_webhook_writer(tmp_path: Path, urls: dict[str, str]) -> None:
     source = write_webhook(tmp_path, delete_when={"path": "type", "equals": "order.deleted"})
     install_tables(source, writer_url=urls["writer"], owner_url=urls["owner"])
-    check_webhook(source, url=urls["writer"])
+    validate_webhook(source, url=urls["writer"])
     for number, body in enumerate(
         (
             body_of("a", 0, customer="Ann"),

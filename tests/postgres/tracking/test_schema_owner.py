@@ -10,7 +10,7 @@ import pytest
 from quire.dev_stack.flights import READER, reader_role_statements
 from quire.dev_stack.postgres_server import PostgresServer
 from quire.errors import NotTrackedError, SourceUnavailableError, UntrustedSchemaError
-from quire.inbound_webhooks.delivery_tables import check_webhook, install_tables
+from quire.inbound_webhooks.delivery_tables import install_tables, validate_webhook
 from quire.inbound_webhooks.ingest import ingest
 from quire.postgres.schema_owner import INSTALLATION_LOCK
 from quire.postgres.tracking.installation import compact, track, untrack
@@ -75,7 +75,7 @@ def test_schema_of_other_role_is_rejected_without_running_its_code(
         lambda: untrack(definition.name, fresh_database),
         lambda: compact(fresh_database),
         lambda: install_tables(source, writer_url=fresh_database, owner_url=fresh_database),
-        lambda: check_webhook(source, url=fresh_database),
+        lambda: validate_webhook(source, url=fresh_database),
         lambda: ingest(source, event, body_sha256=b"", url=fresh_database),
     ]
     for action in actions:

@@ -188,7 +188,7 @@ def _inspect_as_owner(owner: OwnerConnection, tables: Sequence[SourceTable]) -> 
 
 
 def _track_table(owner: OwnerConnection, state: TableState) -> str:
-    registered = _registered(owner, state)
+    registered = _find_registration(owner, state)
     for node in state.incomplete:
         create_triggers(owner, node, state.table.time_column)
     added = set(state.nodes) - set(registered.nodes if registered else ())
@@ -225,7 +225,7 @@ def _may_have_missed_changes(registered: _Registered, state: TableState) -> bool
     )
 
 
-def _registered(owner: OwnerConnection, state: TableState) -> _Registered | None:
+def _find_registration(owner: OwnerConnection, state: TableState) -> _Registered | None:
     row = owner.execute(
         "SELECT format_type(column_type, NULL) AS column_type, nodes::oid[]::bigint[] AS nodes "
         "FROM quire.tracked_table WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s::name",

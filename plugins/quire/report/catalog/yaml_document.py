@@ -159,7 +159,7 @@ def _node_problems(
         reason = f"the number has {len(node.value):,} characters; at most {MAX_NUMBER_LENGTH} are allowed"
         yield FileProblem(file=file, line=line, field=_field(path), reason=reason)
     elif control := CONTROL.search(node.value):
-        reason = f"contains the control character {_escaped(control.group())}: remove it"
+        reason = f"contains the control character {_escape(control.group())}: remove it"
         yield FileProblem(file=file, line=line, field=_field(path), reason=reason)
 
 
@@ -169,7 +169,7 @@ def _key_problems(node: yaml.MappingNode, *, file: str, path: tuple[str | int, .
     for key, _ in node.value:
         line = key.start_mark.line + 1
         if isinstance(key, yaml.ScalarNode) and (control := CONTROL.search(key.value)):
-            reason = f"the key {key.value!r} contains the control character {_escaped(control.group())}: remove it"
+            reason = f"the key {key.value!r} contains the control character {_escape(control.group())}: remove it"
             yield FileProblem(file=file, line=line, field=_field(path), reason=reason)
         elif key.tag not in (STRING, MERGE):
             yield FileProblem(file=file, line=line, reason=f"the key {_key_text(key)} is not a string: quote it")
@@ -181,10 +181,10 @@ def _key_problems(node: yaml.MappingNode, *, file: str, path: tuple[str | int, .
 
 def _field(path: Sequence[str | int]) -> str:
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return _escaped("".join(parts).removeprefix("."))
+    return _escape("".join(parts).removeprefix("."))
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return CONTROL.sub(lambda control: repr(control.group())[1:-1], text)
 
 
