@@ -47,7 +47,8 @@ def _refuse_servers(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _server_program(command: list[str]) -> str | None:
     """Returns the name of the server that a command would start, or None."""
-    names = {Path(word).name for word in command[:1]} & SERVER_PROGRAMS
+    programs = [word for word in command if word == command[0] or word.startswith("/")]  # one may start another
+    names = {Path(word).name for word in programs} & SERVER_PROGRAMS
     modules = {after for word, after in itertools.pairwise(command) if word == "-m"} & SERVER_MODULES
     return next(iter(names | modules), None)
 
