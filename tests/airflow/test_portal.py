@@ -18,6 +18,7 @@ from python_calamine import CalamineWorkbook
 from quire.dev_stack.stack import SOURCE_DATABASE, LocalStack
 
 from tests.airflow.portal import ask, browser, program, show, wait
+from tests.polling import wait_until
 from tests.workbooks import sheet_rows
 
 FEBRUARY = {"start": "2013-02-01", "end": "2013-02-28"}
@@ -106,8 +107,7 @@ def test_link_expires_and_rejects_another_key_while_the_url_stays_valid(
     other = portal.get(f"{running_stack.airflow.url}{run['files'][1]['url']}").headers["location"]
     assert httpx.get(other).status_code == 200
     assert httpx.get(f"{other.partition('?')[0]}?{link.partition('?')[2]}").status_code == 403
-    time.sleep(3.1)
-    assert httpx.get(link).status_code == 403
+    wait_until(lambda: httpx.get(link).status_code == 403)
     assert httpx.get(portal.get(address).headers["location"]).status_code == 200
 
 

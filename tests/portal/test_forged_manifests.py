@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 from quire.object_store.commit_records import MANIFEST_LIMITS, write_once
-from quire.portal.command_line_runs import CommandLineRuns
+from quire.portal.command_line_runs import MAX_READERS, CommandLineRuns
 from quire.portal.manifest_cache import ManifestCache
 from quire.portal.run_contents import MAX_WARNINGS
 from quire.record_types.manifest import Manifest, manifest_key
@@ -120,15 +119,16 @@ def test_run_list_reads_few_manifests_concurrently(portal: Portal, store: Observ
     for digit in "0123456789ab":
         store.put(manifest_key("events", digit * 32), b"{}")
     lock, reading, peaks = threading.Lock(), [0], [0]
+    full = threading.Barrier(MAX_READERS)
 
     def count(key: str) -> None:
         with lock:
             reading[0] += 1
             peaks.append(reading[0])
-        time.sleep(0.05)  # long enough for all threads to start
+        full.wait(60)
         with lock:
             reading[0] -= 1
 
     store.before_read = count
     assert portal.get(RUNS).json() == []
-    assert 1 < max(peaks) <= 4
+    assert max(peaks) == MAX_READERS

@@ -40,6 +40,7 @@ from quire.tables_and_charts import page_tables
 from quire.tables_and_charts.page_tables import SummaryTable, summary_tables
 
 from tests.events import MADE_AT, ZONE, events_report
+from tests.polling import until
 from tests.portal.in_process import Portal, open_portal
 from tests.portal.unreliable_stores import ObservedStore
 
@@ -111,12 +112,12 @@ async def prepared(
 
 
 class HeldBuilder:
-    """Builds tables; counts the active calls, and blocks each call until a test releases it."""
+    """Builds tables; counts the active calls, and blocks each call until a test grants it a permit."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.active = self.most = 0
-        self.released = threading.Event()
+        self.permits = threading.Semaphore(0)
         self._lock = threading.Lock()
 
     def __call__(self, definition: ReportDefinition, manifest: Manifest, *, store: Store) -> Sequence[SummaryTable]:
@@ -124,7 +125,7 @@ class HeldBuilder:
             self.begun.append(manifest.run)
             self.active += 1
             self.most = max(self.most, self.active)
-        assert self.released.wait(LONG)
+        assert self.permits.acquire(timeout=LONG)
         with self._lock:
             self.active -= 1
         return [SummaryTable(name=manifest.run, header=[], rows=[], total_rows=0, chart="")]
@@ -170,8 +171,8 @@ def test_summaries_of_concurrent_requests_are_prepared_once(definition: ReportDe
         ]
         await until_begun(builder, 1)
         late = asyncio.create_task(prepared(summaries, definition, manifest, store=store, user="dora"))
-        await asyncio.sleep(0.05)
-        builder.released.set()
+        await asyncio.sleep(0)  # lets the late request join the running preparation
+        builder.permits.release(100)
         again = await prepared(summaries, definition, manifest, store=store)
         return [*await asyncio.gather(*tasks), await late, again]
 
@@ -191,14 +192,15 @@ def test_summaries_are_prepared_in_few_slots_and_one_per_user(definition: Report
         of_ann = [page(run, "ann") for run in runs[:6]]
         await until_begun(builder, 1)
         others = [page(run, f"user {run}") for run in runs[6:]]
-        await until_begun(builder, 2)
-        await asyncio.sleep(0.1)
-        assert [run in runs[:6] for run in builder.begun] == [True, False]
-        builder.released.set()
+        for begun in range(2, 7):  # while other users wait, each preparation that ends lets one begin
+            await until_begun(builder, begun)
+            builder.permits.release()
+        builder.permits.release(100)
         assert {len(names(prepared_page)) for prepared_page in await asyncio.gather(*of_ann, *others)} == {1}
 
     asyncio.run(test())
     assert (builder.most, sorted(builder.begun)) == (page_summaries.MAX_PREPARATIONS, runs)
+    assert [run in runs[:6] for run in builder.begun[:2]] == [True, False]
 
 
 def test_summaries_are_prepared_again_after_a_change(
@@ -245,7 +247,7 @@ def test_run_page_without_a_free_slot_shows_a_message(portal: Portal, store: Mem
             page = run_page(portal)
             assert (page.status_code, NOT_READY in page.text) == (200, True)
     finally:
-        builder.released.set()
+        builder.permits.release(100)
     assert builder.begun == ["a" * 32]
 
 
@@ -268,6 +270,4 @@ def test_run_page_with_unreadable_summaries_shows_a_message(
 
 
 async def until_begun(builder: HeldBuilder, count: int) -> None:
-    async with asyncio.timeout(LONG):
-        while len(builder.begun) < count:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(builder.begun) >= count)

@@ -21,6 +21,7 @@ from quire.portal.resources import PortalResources
 from quire.portal.work_queue import MAX_WAITING, Deadline, WorkQueue
 
 from tests.events import SQL, events_report
+from tests.polling import until
 from tests.portal.in_process import Portal, open_portal_of_many
 
 DAYS = {"start": "2013-01-01", "end": "2013-01-31"}
@@ -93,9 +94,7 @@ async def request(portal: Portal, user: str) -> httpx.Response:
 
 
 async def until_held(checks: HeldChecks, count: int) -> None:
-    async with asyncio.timeout(LONG):
-        while checks.held < count:
-            await asyncio.sleep(0.01)
+    await until(lambda: checks.held >= count)
 
 
 def test_validate_request_of_one_user_does_not_block_others(portal: Portal) -> None:
@@ -105,7 +104,7 @@ def test_validate_request_of_one_user_does_not_block_others(portal: Portal) -> N
         first = asyncio.create_task(request(portal, "ann"))
         await until_held(checks, 1)
         flood = [asyncio.create_task(request(portal, "ann")) for _ in range(120)]
-        await asyncio.sleep(0.2)  # long enough for every validation that can start to do so
+        await until(lambda: sum(task.done() for task in flood) == 120 - MAX_WAITING)  # the others are waiting
         try:
             async with asyncio.timeout(LONG / 4):
                 other = await request(portal, UNHELD)

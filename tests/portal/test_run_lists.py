@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -14,6 +13,7 @@ from quire.portal import run_outcomes
 from quire.portal.run_outcomes import RunOutcomes
 from quire.portal.work_queue import TurnQueue
 
+from tests.polling import until
 from tests.portal.in_process import Portal, mounted, serve
 from tests.portal.test_runs import RUNS, airflow_run
 from tests.portal.unreliable_stores import HungStore
@@ -89,12 +89,6 @@ def listed(portal: Portal, user: str = "ann") -> list[dict[str, Any]]:
 
 async def request(portal: Portal, user: str) -> httpx.Response:
     return await portal._request("GET", RUNS, headers={"X-User": user})
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LONG):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def test_run_list_of_failed_runs_needs_few_airflow_calls(portal: Portal) -> None:

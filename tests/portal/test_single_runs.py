@@ -11,8 +11,9 @@ import pytest
 from quire.portal.resources import MAX_USER_RUNS
 from quire.portal.work_queue import TurnQueue
 
+from tests.polling import until
 from tests.portal.in_process import Portal
-from tests.portal.test_run_lists import LONG, until
+from tests.portal.test_run_lists import LONG
 from tests.portal.test_runs import RUNS, airflow_run
 from tests.portal.unreliable_stores import HungStore
 

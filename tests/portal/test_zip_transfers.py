@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +18,7 @@ from quire.record_types.serialization import to_json
 from quire.record_types.stage_records import RenderedFile
 
 from tests.events import MADE_AT, ZONE, events_report
+from tests.polling import wait_until
 from tests.portal.in_process import CLIENT, Portal, mounted, open_portal_of_many, serve
 from tests.portal.unreliable_stores import StreamingStore
 
@@ -70,13 +69,6 @@ def archive(portal: Portal) -> Iterator[str]:
         yield f"{address}/quire/reports/events/published/{RUN}.zip"
 
 
-def until(condition: Callable[[], Any]) -> None:
-    ends = time.monotonic() + LONG
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
-
-
 def begin(stack: ExitStack, archive: str, user: str = "ann") -> httpx.Response:
     """Starts a download without reading the body."""
     return stack.enter_context(CLIENT.stream("GET", archive, headers={"X-User": user}, timeout=LONG))
@@ -96,9 +88,9 @@ def test_transfers_are_limited_per_user_and_per_process(archive: str, store: Str
         assert (full.status_code, full.headers["retry-after"]) == (503, "5")
         assert full.read() == b'{"detail":"Too many zips are being downloaded. Try again in a few seconds."}'
         assert len(store.streams) <= 3
-    until(lambda: not store.streams)
+    wait_until(lambda: not store.streams)
     with ExitStack() as stack:
-        until(lambda: begin(stack, archive).status_code == 200)
+        wait_until(lambda: begin(stack, archive).status_code == 200)
 
 
 def test_transfer_that_fails_to_start_releases_its_slot(
@@ -115,7 +107,7 @@ def test_transfer_of_an_idle_reader_ends(
     with ExitStack() as stack:
         response = begin(stack, archive)
         assert response.status_code == 200
-        until(lambda: "the reader was too slow" in caplog.text and not store.streams)
+        wait_until(lambda: "the reader was too slow" in caplog.text and not store.streams)
         with pytest.raises(httpx.RemoteProtocolError):
             response.read()
     assert CLIENT.get(archive, timeout=LONG).status_code == 200  # the only slot is free again
@@ -126,7 +118,7 @@ def test_transfer_of_a_slow_reader_ends(portal: Portal, archive: str, store: Str
     portal.use(transfers=Transfers(pace=pace))
     with ExitStack() as stack:
         blocks = begin(stack, archive).iter_raw(BLOCK_BYTES)
-        until(lambda: next(blocks) and not store.streams)
+        wait_until(lambda: next(blocks) and not store.streams)
         with pytest.raises(httpx.RemoteProtocolError):
             for _ in blocks:
                 pass
@@ -136,7 +128,7 @@ def test_transfer_of_a_disconnected_reader_ends(archive: str, store: StreamingSt
     with ExitStack() as stack:
         next(begin(stack, archive).iter_raw(BLOCK_BYTES))
         assert store.streams
-    until(lambda: not store.streams)
+    wait_until(lambda: not store.streams)
 
 
 def test_transfer_slot_is_released_once() -> None:

@@ -7,8 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
 
 from tests.events import events_report, fill_events, request_of, session_of
+from tests.polling import wait_until
 
 pytestmark = pytest.mark.server
 
@@ -52,22 +51,18 @@ run_report(
 """
 
 
-def queries(url: str) -> list[tuple[int, str]]:
-    """Returns the extract queries that PostgreSQL is executing."""
+def queries(url: str, *, condition: str = "true") -> list[tuple[int, str]]:
+    """Returns the extract queries that PostgreSQL is executing and that satisfy a condition on pg_stat_activity."""
     with psycopg.connect(url) as connection:
         return connection.execute(
             "SELECT pid, application_name FROM pg_stat_activity WHERE datname = current_database() "
-            "AND state = 'active' AND application_name LIKE 'quire events 2%'"
+            f"AND state = 'active' AND application_name LIKE 'quire events 2%' AND {condition}"
         ).fetchall()
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+def wait_for_query(url: str) -> None:
+    """Waits until an extract query sleeps, or has produced more rows than its client has read."""
+    wait_until(lambda: queries(url, condition="wait_event IN ('PgSleep', 'ClientWrite')"))
 
 
 @pytest.fixture(params=["silent", "sending"])
@@ -87,12 +82,11 @@ def test_killed_task_ends_its_query(
         stderr=subprocess.DEVNULL,
     )
     try:
-        assert wait_until(lambda: bool(queries(fresh_database)), seconds=60)
+        wait_for_query(fresh_database)
         ((_, name),) = queries(fresh_database)
         assert name == "quire events 2013-01"
-        time.sleep(0.5)
         process.send_signal(how)
-        assert wait_until(lambda: not queries(fresh_database), seconds=SECONDS), queries(fresh_database)
+        wait_until(lambda: not queries(fresh_database), seconds=SECONDS)
     finally:
         process.kill()
         process.wait()
@@ -101,8 +95,7 @@ def test_killed_task_ends_its_query(
 
 def terminate_backend(url: str) -> None:
     """Terminates the extract's PostgreSQL backend, as an administrator could."""
-    wait_until(lambda: bool(queries(url)), seconds=30)
-    time.sleep(0.3)
+    wait_for_query(url)
     with psycopg.connect(url, autocommit=True) as connection:
         for pid, _ in queries(url):
             connection.execute("SELECT pg_terminate_backend(%s)", [pid])
@@ -132,7 +125,7 @@ def test_statement_timeout_raises_terminal_error(
     with pytest.raises(QueryError, match=r"timeout\. Raise source\.timeout") as caught:
         extract(tmp_path, fresh_database, bucket, seconds=1)
     assert isinstance(caught.value, TerminalError)
-    assert wait_until(lambda: not queries(fresh_database), seconds=SECONDS)
+    wait_until(lambda: not queries(fresh_database), seconds=SECONDS)
     assert [entry.key for entry in bucket.list("")] == []
 
 
@@ -144,7 +137,7 @@ def test_aborted_upload_ends_the_query(tmp_path: Path, fresh_database: str, buck
         return list(bucket.client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads", []))
 
     def abort_uploads() -> None:
-        assert wait_until(lambda: bool(uploads()), seconds=60)
+        wait_until(uploads)
         for upload in uploads():
             bucket.client.abort_multipart_upload(Bucket=bucket.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
 
@@ -153,7 +146,7 @@ def test_aborted_upload_ends_the_query(tmp_path: Path, fresh_database: str, buck
     with pytest.raises(StoreUnavailableError, match="was aborted by another process") as caught:
         extract(tmp_path, fresh_database, bucket)
     thread.join()
-    assert wait_until(lambda: not queries(fresh_database), seconds=SECONDS)
+    wait_until(lambda: not queries(fresh_database), seconds=SECONDS)
     # until here, the reference to the error keeps the traceback's frames alive
     assert caught.value.partition == "2013-01"
     assert [entry.key for entry in bucket.list("")] == []

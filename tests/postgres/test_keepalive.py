@@ -22,7 +22,8 @@ from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
 
 from tests.events import events_report, fill_events, request_of, session_of
-from tests.postgres.test_endings import RANGE, SENDING, queries, wait_until
+from tests.polling import wait_until
+from tests.postgres.test_endings import RANGE, SENDING, queries
 from tests.relay import FAR, Relay
 
 SECONDS_TO_NOTICE = 60  # twice the 30 s after which the connection settings detect the loss
@@ -70,7 +71,7 @@ def test_connection_lost_during_copy_raises_transient_error(
     with ExitStack() as network:
 
         def lose() -> None:
-            assert wait_until(lambda: relay.sent > 5_000_000, seconds=60)
+            wait_until(lambda: relay.sent > 5_000_000, seconds=60)
             if how == "reset":
                 relay.reset()
             else:
@@ -88,7 +89,7 @@ def test_connection_lost_during_copy_raises_transient_error(
     assert (caught.value.report, caught.value.partition) == (definition.name, "2013-01")
     assert [entry.key for entry in bucket.list("")] == []
     relay.close()  # the relay's connection to PostgreSQL is still open
-    assert wait_until(lambda: not queries(fresh_database), seconds=2)
+    wait_until(lambda: not queries(fresh_database), seconds=2)
 
 
 def test_transaction_sets_server_side_keepalive(fresh_database: str) -> None:

@@ -7,9 +7,12 @@ import time
 from collections.abc import Generator
 from concurrent.futures import CancelledError
 from contextlib import closing
+from functools import partial
 
 import pytest
 from quire.postgres.reader_thread import ITEMS_WAITING, Emit, SilenceError, read_in_thread
+
+from tests.polling import wait_until
 
 
 class Line:
@@ -61,10 +64,14 @@ def test_reader_buffers_at_most_items_waiting() -> None:
             emit(number)
             emitted.append(number)
 
+    def is_emitted(count: int) -> bool:
+        return len(emitted) >= count
+
     with closing(read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event())) as reader:
-        next(reader)
-        time.sleep(0.2)
-        assert len(emitted) <= 1 + ITEMS_WAITING
+        for read in range(1, 101):
+            next(reader)
+            wait_until(partial(is_emitted, min(read + ITEMS_WAITING, 100)))
+            assert len(emitted) <= read + ITEMS_WAITING
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3)])

@@ -15,6 +15,7 @@ from quire.errors import QueryError, SettingsError, SourceUnavailableError
 from quire.postgres import SourceTransaction, open_transaction
 
 from tests.events import session_of
+from tests.polling import wait_until
 
 MANY = "SELECT n, repeat('x', 1000) AS text FROM generate_series(1, 1000000) AS n"
 
@@ -34,10 +35,19 @@ def stream(transaction: SourceTransaction, sql: str) -> Generator[pa.RecordBatch
 
 
 def wait_until_idle(url: str) -> None:
-    deadline = time.monotonic() + 5
-    while running_queries(url):
-        assert time.monotonic() < deadline, running_queries(url)
-        time.sleep(0.05)
+    wait_until(lambda: not running_queries(url), seconds=5)
+
+
+def idle_transactions(url: str, *, milliseconds: int) -> int:
+    """Returns the number of transactions that have been idle for at least ``milliseconds``."""
+    with psycopg.connect(url) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND state = 'idle in transaction' AND clock_timestamp() - state_change > %s * interval '1 ms'",
+            [milliseconds],
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def test_transaction_has_session_time_zone_and_is_read_only(fresh_database: str) -> None:
@@ -53,7 +63,7 @@ def test_transaction_has_session_time_zone_and_is_read_only(fresh_database: str)
 def test_transaction_idle_longer_than_timeout_stays_open(fresh_database: str) -> None:
     url = f"{fresh_database}?options=-c%20idle_in_transaction_session_timeout%3D100"
     with open_transaction(session_of(url)) as transaction:
-        time.sleep(0.5)
+        wait_until(lambda: idle_transactions(fresh_database, milliseconds=300) == 1)
         assert transaction.fetch("SELECT 1 AS n") == [{"n": 1}]
 
 

@@ -17,23 +17,31 @@ from tests.events import events_report
 
 @pytest.fixture
 def include(tmp_path: Path) -> Path:
-    """A folder with a report whose files are old enough to be cached."""
+    """A folder with a report."""
     include = tmp_path / "include"
     events_report(include)
-    time.sleep(1.2 * MIN_AGE_NS / 1e9)
     return include
 
 
 @pytest.fixture
 def include_of_two(tmp_path: Path) -> Path:
-    """A folder with two reports whose files are old enough to be cached."""
+    """A folder with two reports."""
     include = tmp_path / "include"
     events_report(include)
     shutil.copytree(include / "sql" / "events", include / "sql" / "other")
     definition = (include / "reports" / "events.yaml").read_text()
     (include / "reports" / "other.yaml").write_text(definition.replace("events/extract", "other/extract"))
-    time.sleep(1.2 * MIN_AGE_NS / 1e9)
     return include
+
+
+def cache_after(nanoseconds: int) -> DefinitionCache:
+    """Returns a cache whose clock is ahead, so that files changed just now look older."""
+    return DefinitionCache(now_ns=lambda: time.time_ns() + nanoseconds)
+
+
+def last_change(folder: Path) -> int:
+    """Returns when a file in the folder last changed, in nanoseconds."""
+    return max(file.stat().st_ctime_ns for file in folder.rglob("*.*"))
 
 
 def replace_keeping_times(file: Path, old: str = "events", new: str = "evenst") -> None:
@@ -54,7 +62,7 @@ def touch_title(file: Path) -> None:
 def test_cache_rereads_a_changed_report_and_keeps_others(
     include_of_two: Path, name: str, change: Callable[[Path], None]
 ) -> None:
-    include, cache = include_of_two, DefinitionCache()
+    include, cache = include_of_two, cache_after(MIN_AGE_NS)
     first, second = cache(include), cache(include)
     assert all(first.definitions[report] is second.definitions[report] for report in ("events", "other"))
 
@@ -70,15 +78,21 @@ def test_cache_rereads_a_changed_report_and_keeps_others(
 
 
 def test_cache_keeps_no_file_that_changed_just_before(include: Path) -> None:
-    cache = DefinitionCache()
-    query = include / "sql" / "events" / "extract.sql"
-    query.write_text(query.read_text() + "-- a comment\n")
+    written = last_change(include)
+    cache = DefinitionCache(now_ns=lambda: written + MIN_AGE_NS)
     first = cache(include).definitions["events"]
     assert cache(include).definitions["events"] is not first
 
 
+def test_cache_keeps_a_file_that_is_old_enough(include: Path) -> None:
+    written = last_change(include)
+    cache = DefinitionCache(now_ns=lambda: written + MIN_AGE_NS + 1)
+    first = cache(include).definitions["events"]
+    assert cache(include).definitions["events"] is first
+
+
 def test_cache_forgets_deleted_reports(include: Path) -> None:
-    cache = DefinitionCache()
+    cache = cache_after(MIN_AGE_NS)
     assert set(cache(include).definitions) == {"events"}
     (include / "reports" / "events.yaml").unlink()
     assert cache(include).definitions == {}

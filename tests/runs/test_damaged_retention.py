@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from datetime import timedelta
 
 import pytest
@@ -14,6 +13,7 @@ from quire.report.definition import ReportDefinition
 from quire.runs.verify import verify_run
 
 from tests.integration.test_damage import flip_digit
+from tests.polling import wait_until
 from tests.runs.test_retention import DAY, change, collect, keys, places, publish, supersede
 
 pytestmark = pytest.mark.server
@@ -73,7 +73,8 @@ def test_damaged_manifest_keeps_its_run_and_older_rows_only(
     flip_digit(bucket, manifest_key("events", first.run))
     (named,) = places(bucket, "2013-01")
     older = places(bucket, "2013-02")
-    time.sleep(1.1)  # the store rounds modification times to seconds
+    (modified,) = [entry.modified for entry in bucket.list(manifest_key("events", first.run))]
+    wait_until(lambda: bucket.now() - modified >= timedelta(seconds=1))  # S3 rounds modification times to seconds
     for amount in (5, 6):  # February changes after the damaged manifest was written
         change(database, 3, amount)
         publish(definition, database, bucket)

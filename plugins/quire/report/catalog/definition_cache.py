@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +26,13 @@ class DefinitionCache:
     """Loads the reports in a folder as ``load_catalog`` does, but rereads a report only if its files have changed.
 
     Invalid reports are reread on each call.
+
+    Args:
+        now_ns: returns the time in nanoseconds, on the clock that the file system uses.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._now_ns = now_ns
         self._entries: dict[Path, _Entry] = {}
 
     def __call__(self, include: Path) -> Catalog:
@@ -47,7 +52,7 @@ class DefinitionCache:
         if entry and all(_signature(file) == signature for file, signature in entry.signatures.items()):
             return entry.definition
         signatures: dict[Path, FileSignature | None] = {}
-        latest = time.time_ns() - MIN_AGE_NS
+        latest = self._now_ns() - MIN_AGE_NS
         definition = read_report(path, before_reading=lambda file: signatures.update({file: _signature(file)}))
         if all(signature and signature[-1] < latest for signature in signatures.values()):
             self._entries[path] = _Entry(signatures, definition)
