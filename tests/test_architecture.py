@@ -26,7 +26,6 @@ SHARED_FUNCTION_NAMES = {"main"}  # each entry point has its own
 MAX_POSITIONAL = 3
 CALLED_WITH_POSITIONAL_ARGUMENTS = {
     "quire.aggregation.parquet_scan.read",  # by Polars
-    "quire.errors._rebuild",  # by pickle
     "quire.portal.access.is_authorized",  # through Authorizer
 }
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

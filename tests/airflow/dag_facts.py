@@ -40,7 +40,7 @@ def configures_first(task: Any) -> bool:
         os.environ.pop(name, None)
     sys.setprofile(stop_at_function)
     try:
-        configured(*[None for _ in inspect.signature(configured).parameters])
+        configured(**dict.fromkeys(inspect.signature(configured).parameters))
     except FunctionStartedError:
         return POLARS_VARIABLES.items() <= os.environ.items()
     finally:
@@ -67,7 +67,7 @@ def task_facts(task: Any) -> dict[str, Any]:
     }
 
 
-def address(connection: str) -> str:
+def source_of(connection: str) -> str:
     try:
         definition = find_definition(include_folder(), "flights")
         source = definition.source.model_copy(update={"connection": connection})
@@ -100,7 +100,11 @@ housekeeping_facts = {
 }
 print(
     json.dumps(
-        {"dags": facts, "housekeeping": housekeeping_facts, "sources": {name: address(name) for name in sys.argv[1:]}},
+        {
+            "dags": facts,
+            "housekeeping": housekeeping_facts,
+            "sources": {name: source_of(name) for name in sys.argv[1:]},
+        },
         default=str,
     )
 )

@@ -215,7 +215,7 @@ def test_broken_file_gets_a_separate_dag_and_leaves_other_dags_alone(facts: dict
 
 
 @pytest.mark.parametrize("name", ["plain", "escaped", "strict"])
-def test_source_address_in_airflow_equals_that_of_the_command_line(facts: dict[str, Any], name: str) -> None:
+def test_source_url_in_airflow_equals_that_of_the_command_line(facts: dict[str, Any], name: str) -> None:
     from psycopg.conninfo import conninfo_to_dict
 
     assert conninfo_to_dict(facts["sources"][name]) == conninfo_to_dict(CONNECTIONS[name.upper()])

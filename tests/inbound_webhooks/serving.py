@@ -20,8 +20,8 @@ def serving_orders(
     include: Path, database: str, passwords: Mapping[str, str | None], *, limits: DeliveryLimits = DEFAULT_LIMITS
 ) -> Iterator[str]:
     """Serves a folder's webhooks, all of which write to one database, and yields the server's address."""
-    addresses = {"shop_writer": database}
-    app = create_webhook_app(include, address=addresses.__getitem__, password=passwords.__getitem__, limits=limits)
+    urls = {"shop_writer": database}
+    app = create_webhook_app(include, url=urls.__getitem__, password=passwords.__getitem__, limits=limits)
     config = uvicorn.Config(
         Starlette(routes=[Mount("/quire-hooks", app)]), log_level="warning", lifespan="off", backlog=2048
     )

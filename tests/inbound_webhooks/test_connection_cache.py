@@ -63,12 +63,12 @@ def test_secrets_hanging_lookup_does_not_block_other_webhooks(
         assert post("hung").json() == {"status": "applied"}
 
 
-class HangingAddresses:
-    """Returns a different address for each lookup; the first ``hung`` lookups block until ``answers`` is set."""
+class HangingUrls:
+    """Returns a different URL for each lookup; the first ``hung`` lookups block until ``answers`` is set."""
 
     def __init__(self, *, hung: int, limits: LookupLimits = IMMEDIATE_RETRY) -> None:
         self.answers, self.threads, self._hung = threading.Event(), list[threading.Thread](), hung
-        self.lookup = ConnectionCache(address=self._find, password=lambda connection: SECRET, limits=limits)
+        self.lookup = ConnectionCache(url=self._find, password=lambda connection: SECRET, limits=limits)
 
     def ask(self) -> str:
         try:
@@ -77,7 +77,7 @@ class HangingAddresses:
             return "deferred"
 
     async def _ask(self) -> str:
-        return await self.lookup.address("shop")
+        return await self.lookup.url("shop")
 
     def _find(self, connection: str) -> str:
         self.threads.append(threading.current_thread())
@@ -88,24 +88,24 @@ class HangingAddresses:
 
 
 def test_lookup_hanging_for_minutes_is_replaced() -> None:
-    addresses = HangingAddresses(hung=1)
+    urls = HangingUrls(hung=1)
     try:
-        assert [addresses.ask() for _ in range(3)] == ["deferred", "postgresql://2", "postgresql://2"]
+        assert [urls.ask() for _ in range(3)] == ["deferred", "postgresql://2", "postgresql://2"]
     finally:
-        addresses.answers.set()
-    addresses.threads[0].join()
-    assert addresses.ask() == "postgresql://2"  # the replaced lookup's late result is ignored
+        urls.answers.set()
+    urls.threads[0].join()
+    assert urls.ask() == "postgresql://2"  # the replaced lookup's late result is ignored
 
 
 def test_lookup_threads_are_bounded_when_all_hang() -> None:
     limits = replace(IMMEDIATE_RETRY, max_seconds=0.02)
     max_threads = limits.max_threads
-    addresses = HangingAddresses(hung=max_threads, limits=limits)
+    urls = HangingUrls(hung=max_threads, limits=limits)
     try:
-        assert {addresses.ask() for _ in range(max_threads + 3)} == {"deferred"}
-        assert len(addresses.threads) == max_threads
+        assert {urls.ask() for _ in range(max_threads + 3)} == {"deferred"}
+        assert len(urls.threads) == max_threads
     finally:
-        addresses.answers.set()
-    for thread in addresses.threads[:]:
+        urls.answers.set()
+    for thread in urls.threads[:]:
         thread.join()
-    assert addresses.ask() == f"postgresql://{max_threads}"  # the newest lookup's address
+    assert urls.ask() == f"postgresql://{max_threads}"  # the newest lookup's URL

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from quire.postgres import SourceSession
 
 
-def connection_address(connection_id: str) -> str:
+def connection_url(connection_id: str) -> str:
     """Returns the libpq URL for a PostgreSQL connection.
 
     Raises:
@@ -72,32 +72,30 @@ def open_session(definition: ReportDefinition) -> SourceSession:
     """
     from quire.postgres import SourceSession
 
-    url = connection_address(definition.source.connection)
+    url = connection_url(definition.source.connection)
     return SourceSession(url=url, timezone=definition.timezone, timeout=definition.source.timeout)
 
 
-def owner_address(definition: ReportDefinition) -> str:
+def owner_connection_url(definition: ReportDefinition) -> str:
     """Returns the libpq URL for ``quire_owner`` or, if that connection does not exist, for the source's connection.
 
     Raises:
         SettingsError: neither connection exists, or the connection is not a PostgreSQL connection.
     """
     try:
-        return connection_address(OWNER_CONNECTION)
+        return connection_url(OWNER_CONNECTION)
     except NoConnectionError:
-        return connection_address(definition.source.connection)
+        return connection_url(definition.source.connection)
 
 
-def _libpq_url(address: URL) -> str:
+def _libpq_url(url: URL) -> str:
     """Returns the URL with spaces encoded as %20, because libpq does not decode the + that SQLAlchemy writes."""
-    user = ":".join(quote(part, safe="") for part in (address.username, address.password) if part)
-    host = address.host or ""
+    user = ":".join(quote(part, safe="") for part in (url.username, url.password) if part)
+    host = url.host or ""
     netloc_host = f"[{host}]" if ":" in host else quote(host, safe=",")
-    port = f":{address.port}" if address.port else ""
-    query = urlencode(address.normalized_query, doseq=True, quote_via=quote, safe="")
-    return (
-        f"postgresql://{user}{'@' if user else ''}{netloc_host}{port}/{quote(address.database or '', safe='')}?{query}"
-    )
+    port = f":{url.port}" if url.port else ""
+    query = urlencode(url.normalized_query, doseq=True, quote_via=quote, safe="")
+    return f"postgresql://{user}{'@' if user else ''}{netloc_host}{port}/{quote(url.database or '', safe='')}?{query}"
 
 
 def open_store() -> S3Store:

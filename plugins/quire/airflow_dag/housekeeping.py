@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from quire.airflow_dag.connections import open_store, owner_address
+from quire.airflow_dag.connections import open_store, owner_connection_url
 from quire.airflow_dag.placement import pod_of
 from quire.airflow_dag.task_decorator import own_task
 from quire.record_types.serialization import to_json
@@ -37,6 +37,6 @@ def compact_task() -> Any:
 
         definitions = load_catalog(include_folder()).definitions.values()
         tracked = [definition for definition in definitions if definition.source.freshness == "tracked"]
-        return compact_logs({owner_address(definition) for definition in tracked})
+        return compact_logs({owner_connection_url(definition) for definition in tracked})
 
     return compact()

@@ -121,15 +121,15 @@ class ConnectionCache:
     """Connection URLs and signing secrets, by connection ID.
 
     Args:
-        address: returns a connection's libpq URL, or raises SettingsError.
+        url: returns a connection's libpq URL, or raises SettingsError.
         password: returns a connection's password, or raises SettingsError.
         limits: the lookup limits.
     """
 
     def __init__(
-        self, *, address: Callable[[str], str], password: Callable[[str], str | None], limits: LookupLimits
+        self, *, url: Callable[[str], str], password: Callable[[str], str | None], limits: LookupLimits
     ) -> None:
-        self.address = _LookupCache(address, limits)
+        self.url = _LookupCache(url, limits)
         self.secrets = _LookupCache(
             lambda connection: parse_secrets(password(connection), connection=connection), limits
         )

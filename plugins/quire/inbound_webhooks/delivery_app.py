@@ -70,7 +70,7 @@ DEFAULT_LIMITS = DeliveryLimits()
 def create_webhook_app(
     include: Path,
     *,
-    address: Callable[[str], str],
+    url: Callable[[str], str],
     password: Callable[[str], str | None],
     limits: DeliveryLimits = DEFAULT_LIMITS,
 ) -> Starlette:
@@ -78,11 +78,11 @@ def create_webhook_app(
 
     Args:
         include: the folder that contains webhooks/.
-        address: returns the libpq URL for a connection ID, or raises SettingsError.
+        url: returns the libpq URL for a connection ID, or raises SettingsError.
         password: returns the password for a connection ID, or raises SettingsError.
         limits: the limits for this server process.
     """
-    connections = ConnectionCache(address=address, password=password, limits=limits.lookups)
+    connections = ConnectionCache(url=url, password=password, limits=limits.lookups)
     deliveries = _Deliveries(WebhookFiles(include), connections, limits=limits)
     app = Starlette(
         routes=[Route("/{webhook}", deliveries.answer, methods=["POST"])],
@@ -127,7 +127,7 @@ class _Deliveries:
     async def _apply(self, request: Request, definition: WebhookDefinition) -> Response:
         signed = parse_signature_headers(request.headers, now=time.time(), tolerance=definition.tolerance)
         event, body = await self._read_event(request, definition, signed)
-        url = await self._connections.address(definition.connection)
+        url = await self._connections.url(definition.connection)
 
         def apply() -> DeliveryOutcome:
             return ingest(definition, event, body_sha256=hashlib.sha256(body).digest(), url=url)

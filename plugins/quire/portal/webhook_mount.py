@@ -21,8 +21,8 @@ def webhook_apps() -> list[dict[str, Any]]:
 
 
 def create_mounted_app() -> Starlette:
-    """Returns the webhook app, which reads target addresses and passwords from Airflow's connections."""
-    from quire.airflow_dag.connections import connection_address, connection_password
+    """Returns the webhook app, which reads target URLs and passwords from Airflow's connections."""
+    from quire.airflow_dag.connections import connection_password, connection_url
     from quire.inbound_webhooks.delivery_app import create_webhook_app
 
-    return create_webhook_app(include_folder(), address=connection_address, password=connection_password)
+    return create_webhook_app(include_folder(), url=connection_url, password=connection_password)
