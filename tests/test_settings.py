@@ -37,7 +37,7 @@ def test_store_without_a_key_uses_the_credentials_of_boto3() -> None:
 @pytest.mark.parametrize(
     ("environment", "reason"),
     [
-        ({}, "AIRFLOW_CONN_QUIRE_STORE is not set"),
+        ({}, r"AIRFLOW_CONN_QUIRE_STORE is not set\. Set it to aws://KEY:SECRET@/"),
         ({"AIRFLOW_CONN_QUIRE_STORE": "s3://KEY:SECRET@host"}, "has the scheme 's3'"),
         ({"AIRFLOW_CONN_QUIRE_STORE": "KEY:SECRET"}, "write aws://KEY:SECRET@/"),
         ({"AIRFLOW_CONN_QUIRE_STORE": "aws://[SECRET"}, "is not a URI"),
@@ -54,7 +54,7 @@ def test_invalid_store_is_rejected_without_its_secret(environment: dict[str, str
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
-def test_source_is_a_libpq_address(scheme: str) -> None:
+def test_source_is_a_libpq_url(scheme: str) -> None:
     url = source_url("warehouse", {"AIRFLOW_CONN_WAREHOUSE": f"{scheme}://u:p@h:1/d?sslmode=require"})
     assert url == "postgresql://u:p@h:1/d?sslmode=require"
 
@@ -150,7 +150,10 @@ def test_owner_defaults_to_the_source() -> None:
     assert owner_url("quire_source", {"AIRFLOW_CONN_QUIRE_SOURCE": source}) == source
     both = {"AIRFLOW_CONN_QUIRE_SOURCE": source, "AIRFLOW_CONN_QUIRE_OWNER": owner}
     assert owner_url("quire_source", both) == owner
-    with pytest.raises(SettingsError, match="AIRFLOW_CONN_QUIRE_SOURCE is not set"):
+    with pytest.raises(
+        SettingsError,
+        match=r"AIRFLOW_CONN_QUIRE_SOURCE is not set\. Set it to postgresql://USER:PASSWORD@HOST/DATABASE",
+    ):
         owner_url("quire_source", {})
 
 

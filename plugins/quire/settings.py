@@ -33,6 +33,8 @@ MAX_ACTIVE_RUNS = 100
 MAX_LINK_LIFETIME = timedelta(days=7)  # S3's limit for presigned URLs (SigV4)
 PACKAGE_PARENT = Path(__file__).resolve().parents[1]  # plugins/ in a clone or an image, site-packages for the wheel
 CLONE = PACKAGE_PARENT.parent
+SOURCE_FORM = "postgresql://USER:PASSWORD@HOST/DATABASE"
+STORE_FORM = "aws://KEY:SECRET@/?endpoint_url=…&region_name=…"
 ENCODING_HINT = (
     "URL-encode special characters in the user and password (%40 for @, %2F for /, %23 for #, %3F for ?, %25 for %)"
 )
@@ -89,10 +91,7 @@ class StoreSettings:
             raise SettingsError(f"{connection_variable(STORE_CONNECTION)} is not a URI: {error}") from error
         if parts.scheme != "aws":
             scheme = f"has the scheme {parts.scheme!r}" if parts.scheme else "is not a URI"
-            raise SettingsError(
-                f"{connection_variable(STORE_CONNECTION)} {scheme}: "
-                "write aws://KEY:SECRET@/?endpoint_url=…&region_name=…"
-            )
+            raise SettingsError(f"{connection_variable(STORE_CONNECTION)} {scheme}: write {STORE_FORM}")
         if _is_split_key(parts):  # without this error, the key would be ignored, and boto3 would use another identity
             raise SettingsError(f"{connection_variable(STORE_CONNECTION)} is not aws://KEY:SECRET@/?…: {ENCODING_HINT}")
         return cls.from_extra(
@@ -189,9 +188,7 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
     scheme, separator, rest = url.partition("://")
     if scheme not in ("postgresql", "postgres"):
         defect = f"has the scheme {scheme!r}" if separator else "is not a URI"  # omits the value, which may be secret
-        raise SettingsError(
-            f"{connection_variable(connection_id)} {defect}: write postgresql://USER:PASSWORD@HOST/DATABASE"
-        )
+        raise SettingsError(f"{connection_variable(connection_id)} {defect}: write {SOURCE_FORM}")
     authority = re.split(r"[/?]", rest, maxsplit=1)[0]
     _, _, hosts = authority.rpartition("@")
     if _has_stray_at(rest, authority) or not (_HOSTS.fullmatch(hosts) and _ENCODED.fullmatch(rest)):
@@ -258,10 +255,15 @@ def connection_variable(connection_id: str) -> str:
     return f"AIRFLOW_CONN_{connection_id.upper()}"
 
 
+def connection_form(connection_id: str) -> str:
+    """Returns the form of a connection's URL for error messages."""
+    return STORE_FORM if connection_id == STORE_CONNECTION else SOURCE_FORM
+
+
 def _connection_uri(environment: Mapping[str, str], connection_id: str) -> str:
     try:
         return environment[connection_variable(connection_id)]
     except KeyError as error:
         raise NoConnectionError(
-            f"{connection_variable(connection_id)} is not set: it defines the {connection_id} connection"
+            f"{connection_variable(connection_id)} is not set. Set it to {connection_form(connection_id)}"
         ) from error

@@ -223,7 +223,8 @@ def test_source_url_in_airflow_equals_that_of_the_command_line(facts: dict[str, 
 
 def test_source_without_a_postgresql_connection_is_rejected(facts: dict[str, Any]) -> None:
     assert facts["sources"]["missing"] == (
-        "NoConnectionError: Airflow has no missing connection: add it, or set AIRFLOW_CONN_MISSING"
+        "NoConnectionError: Airflow has no missing connection. Add it, or set AIRFLOW_CONN_MISSING to "
+        "postgresql://USER:PASSWORD@HOST/DATABASE"
     )
     assert facts["sources"]["other"].startswith("SettingsError: the other connection is of type mysql")
 

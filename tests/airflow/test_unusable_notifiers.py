@@ -108,4 +108,8 @@ def test_check_reports_unusable_notifiers_and_a_missing_mail_connection(tmp_path
     valid = [usable, without_mail, with_mail]
     assert [(status, errors) for status, _, errors in valid] == [(0, "")] * 3
     assert all("events: the definition is valid" in output for _, output, _ in valid)
-    assert ["AIRFLOW_CONN_SMTP_DEFAULT is not set" in output for _, output, _ in valid] == [False, True, False]
+    assert ["AIRFLOW_CONN_SMTP_DEFAULT is not set. Set it to {" in output for _, output, _ in valid] == [
+        False,
+        True,
+        False,
+    ]

@@ -129,7 +129,7 @@ def test_missing_connection_names_the_variable(quire_environment: dict[str, str]
     del quire_environment["AIRFLOW_CONN_QUIRE_STORE"]
     status, line = only_error(quire_process(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN))
     assert status == 2
-    assert "AIRFLOW_CONN_QUIRE_STORE is not set" in line
+    assert "AIRFLOW_CONN_QUIRE_STORE is not set. Set it to aws://KEY:SECRET@/" in line
 
 
 def test_check_without_a_database_validates_the_definitions(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from quire.settings import (
     STORE_CONNECTION,
     StoreSettings,
     bucket_name,
+    connection_form,
     connection_variable,
     validate_encoding,
 )
@@ -127,7 +128,8 @@ def _connection(connection_id: str) -> Connection:
         connection: Connection = Connection.get(connection_id)
     except AirflowNotFoundException as error:
         raise NoConnectionError(
-            f"Airflow has no {connection_id} connection: add it, or set {connection_variable(connection_id)}"
+            f"Airflow has no {connection_id} connection. Add it, or set {connection_variable(connection_id)} to "
+            f"{connection_form(connection_id)}"
         ) from error
     if connection.password:
         # Airflow masks only the plain password, but URLs contain the encoded password.

@@ -22,6 +22,7 @@ from quire.report.definition import Parameter, ReportDefinition
 from quire.report.request import RunRequest
 from quire.settings import has_mail_connection, mail_variable
 
+MAIL_FORM = '{"conn_type": "smtp", "host": "…", "login": "…", "password": "…", "extra": {"from_email": "…"}}'
 SAMPLES = {"string": "", "integer": 0, "number": 0.0, "boolean": False, "date": "2000-01-01"}
 
 
@@ -67,8 +68,8 @@ def mail_warnings(definition: ReportDefinition) -> Iterator[str]:
     has_addresses = any(isinstance(recipient, str) for recipient in definition.delivery.notify.recipients)
     if has_addresses and not has_mail_connection():
         yield (
-            f"delivery.notify contains e-mail addresses, but {mail_variable()} is not set. "
-            "Quire sends no e-mails unless Airflow has this connection (docs/how-to/send-notifications.md)"
+            f"delivery.notify contains e-mail addresses, but {mail_variable()} is not set. Set it to {MAIL_FORM}, or "
+            "add this connection in Airflow"
         )
 
 
