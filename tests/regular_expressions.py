@@ -59,7 +59,7 @@ def uses_of(sources: Mapping[str, str], dynamic: Mapping[str, str]) -> tuple[lis
                 compiled[file, name] = call
             elif isinstance(value, ast.Constant) and isinstance(value.value, str | bytes):
                 texts[name] = value.value
-    found: list[Use] = []
+    uses: list[Use] = []
     unread = [f"{file}: {ast.unparse(call)}" for (file, _), call in compiled.items() if _text(call, texts) is None]
     for file, nodes in trees.items():
         for node in nodes:
@@ -68,10 +68,10 @@ def uses_of(sources: Mapping[str, str], dynamic: Mapping[str, str]) -> tuple[lis
             use = _use(file, node, texts, compiled, dynamic)
             if use is None:
                 continue
-            found.append(use) if isinstance(use, Use) else unread.append(use)
-    used = {use.place for use in found}
+            uses.append(use) if isinstance(use, Use) else unread.append(use)
+    used = {use.place for use in uses}
     unread += [f"{file}:{name} is never called" for file, name in compiled if f"{file}:{name}" not in used]
-    return found, unread
+    return uses, unread
 
 
 def _relevant_nodes(sources: Mapping[str, str]) -> dict[str, tuple[ast.AST, ...]]:

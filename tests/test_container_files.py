@@ -22,45 +22,45 @@ ONCE = ("airflow-init", "demo")
 @cache
 def services(name: str) -> dict[str, dict[str, Any]]:
     """Returns the services in a compose file, each merged with the service that it extends."""
-    found: dict[str, dict[str, Any]] = yaml.safe_load((CLONE / name).read_text())["services"]
-    for service, own in found.items():
+    entries: dict[str, dict[str, Any]] = yaml.safe_load((CLONE / name).read_text())["services"]
+    for service, own in entries.items():
         if extended := own.get("extends"):
             base = services(extended["file"])[extended["service"]]
-            found[service] = {**base, **own, "environment": base["environment"] | own.get("environment", {})}
-    return found
+            entries[service] = {**base, **own, "environment": base["environment"] | own.get("environment", {})}
+    return entries
 
 
 @pytest.mark.parametrize("name", STACKS)
 def test_services_have_limits_and_restart(name: str) -> None:
-    for service, told in services(name).items():
-        assert told["mem_limit"], service
-        assert told["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, service
-        assert told["restart"] == ("on-failure" if service in ONCE else "unless-stopped"), service
-        assert told["security_opt"] == ["no-new-privileges:true"], service
-        assert ("healthcheck" in told) == (service not in ONCE), service
+    for service, entry in services(name).items():
+        assert entry["mem_limit"], service
+        assert entry["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, service
+        assert entry["restart"] == ("on-failure" if service in ONCE else "unless-stopped"), service
+        assert entry["security_opt"] == ["no-new-privileges:true"], service
+        assert ("healthcheck" in entry) == (service not in ONCE), service
 
 
 @pytest.mark.parametrize("name", STACKS)
 def test_services_wait_for_their_dependencies(name: str) -> None:
-    found = services(name)
-    for service in found:
+    entries = services(name)
+    for service in entries:
         if service.startswith("airflow-") and service != "airflow-init":
-            needed = found[service]["depends_on"]
+            needed = entries[service]["depends_on"]
             assert needed["airflow-init"] == {"condition": "service_completed_successfully"}
             assert needed["redis"] == {"condition": "service_healthy"}
-    assert found["airflow-worker"]["depends_on"]["airflow-apiserver"] == {"condition": "service_healthy"}
+    assert entries["airflow-worker"]["depends_on"]["airflow-apiserver"] == {"condition": "service_healthy"}
 
 
 def test_only_pages_and_s3_are_published_on_loopback() -> None:
-    published = {name: told["ports"] for name, told in services("docker-compose.yaml").items() if "ports" in told}
+    published = {name: entry["ports"] for name, entry in services("docker-compose.yaml").items() if "ports" in entry}
     assert set(published) == {"airflow-apiserver", "seaweedfs"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
 @pytest.mark.parametrize("name", [*STACKS, "containers/airflow.yaml", "containers/redis.yaml"])
 def test_secrets_come_from_the_environment_file(name: str) -> None:
-    for service, told in services(name).items():
-        for variable, value in told.get("environment", {}).items():
+    for service, entry in services(name).items():
+        for variable, value in entry.get("environment", {}).items():
             if SECRETS.search(variable) and variable != "AWS_ACCESS_KEY_ID":
                 assert re.fullmatch(r"\$\{\w+(:\?run make \.env)?\}", str(value)), (service, variable)
     text = (CLONE / name).read_text()
@@ -125,8 +125,10 @@ def test_store_requires_a_token_of_every_inner_request() -> None:
 
 @pytest.mark.parametrize("name", STACKS)
 def test_owner_connection_is_set_only_where_logs_are_compacted(name: str) -> None:
-    told = {service for service, entry in services(name).items() if "AIRFLOW_CONN_QUIRE_OWNER" in entry["environment"]}
-    assert told - {"demo"} == {"airflow-worker"}
+    owners = {
+        service for service, entry in services(name).items() if "AIRFLOW_CONN_QUIRE_OWNER" in entry["environment"]
+    }
+    assert owners - {"demo"} == {"airflow-worker"}
 
 
 def test_build_context_contains_only_what_the_image_copies() -> None:

@@ -142,14 +142,14 @@ def test_importing_all_modules_changes_nothing_and_pages_load_no_polars(tmp_path
 
 def _third_party_modules(paths: list[Path]) -> Iterator[str]:
     """Yields the third-party modules that Quire's modules import; importing those may change the process."""
-    found: set[str] = set()
+    names: set[str] = set()
     for path in paths:
         module, *_ = syntax_nodes(path.read_text())
         assert isinstance(module, ast.Module)
         top = [node for node in module.body if isinstance(node, ast.Import | ast.ImportFrom)]
         for node in top:
-            found |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else {node.module or ""}
-    return iter(sorted(name for name in found if name.split(".")[0] not in ("quire", "__future__", "")))
+            names |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else {node.module or ""}
+    return iter(sorted(name for name in names if name.split(".")[0] not in ("quire", "__future__", "")))
 
 
 def test_command_configures_its_own_process() -> None:

@@ -25,8 +25,8 @@ KNOWN = {
 def values() -> dict[str, Any]:
     text = (CLONE / "kubernetes" / "values.yaml").read_text().replace("{{ .Release.Name }}", "quire")
     assert "{{" not in text
-    found: dict[str, Any] = yaml.safe_load(text)
-    return found
+    values: dict[str, Any] = yaml.safe_load(text)
+    return values
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,8 @@ def pods(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def container(pod: dict[str, Any]) -> dict[str, Any]:
-    (found,) = pod["spec"]["containers"]
-    return dict(found)
+    (only,) = pod["spec"]["containers"]
+    return dict(only)
 
 
 def size(text: str) -> int:

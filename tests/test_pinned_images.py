@@ -29,7 +29,7 @@ def digest(image: str, age: str) -> str:
 
 
 def pinned(clone: Path) -> dict[str, str]:
-    return {image: found for name in FILES for image, found in NAMED.findall((clone / name).read_text())}
+    return {image: digest for name in FILES for image, digest in NAMED.findall((clone / name).read_text())}
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def test_base_images_of_compose_are_pinned_by_digest() -> None:
     assert sorted(image.partition(":")[0] for image in images) == [
         "apache/airflow", "chrislusf/seaweedfs", "postgres", "redis",
     ]  # fmt: skip
-    digests = {image: found for image, found in images.items() if not image.startswith("apache/airflow:")}
-    assert all(re.fullmatch(r"@sha256:[0-9a-f]{64}", found) for found in digests.values())
+    digests = {image: digest for image, digest in images.items() if not image.startswith("apache/airflow:")}
+    assert all(re.fullmatch(r"@sha256:[0-9a-f]{64}", digest) for digest in digests.values())
 
 
 def test_pin_images_writes_every_digest_and_later_the_newer_ones(clone: Path) -> None:

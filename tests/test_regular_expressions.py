@@ -126,8 +126,8 @@ def test_uses_of_finds_every_form_of_use() -> None:
         "NAME = re.compile('a+b', re.DOTALL)\nWORD = 'c'\nLOST = re.compile('d')\nMADE = re.compile(f())\n"
         "NAME.sub('', x)\nre.split('[/?]', x)\nre.search(WORD, x)\n_matching('e', 'words')\nre.match(x + y, z)\n"
     )
-    found, unread = uses_of({"a.py": source}, {})
-    assert [(use.place, use.method, use.pattern, use.flags) for use in found] == [
+    uses, unread = uses_of({"a.py": source}, {})
+    assert [(use.place, use.method, use.pattern, use.flags) for use in uses] == [
         ("a.py:NAME", "sub", "a+b", re.DOTALL),
         ("a.py:'[/?]'", "split", "[/?]", 0),
         ("a.py:WORD", "search", "c", 0),

@@ -19,8 +19,8 @@ airflow.__version__ = "3.1.8"
 for name in ("ExceptionRetryPolicy", "RetryAction", "RetryRule"):  # not in 3.1 and 3.2
     airflow.sdk.__dict__.pop(name, None)
     for names in ("__lazy_imports", "__all__"):
-        known = getattr(airflow.sdk, names)
-        known.pop(name) if isinstance(known, dict) else known.remove(name)
+        exports = getattr(airflow.sdk, names)
+        exports.pop(name) if isinstance(exports, dict) else exports.remove(name)
 """
 
 

@@ -62,8 +62,8 @@ def expected(kind: str, value: Any, zone: str) -> str | None:
             return moment_text(value)
         case "instant":
             local = value.replace(tzinfo=dt.UTC).astimezone(ZoneInfo(zone))
-            shown = local.isoformat()[-9:]
-            offset = re.search(r"[-+]\d\d(:\d\d)*$", shown)
+            end = local.isoformat()[-9:]
+            offset = re.search(r"[-+]\d\d(:\d\d)*$", end)
             assert offset
             return moment_text(local) + re.sub(r":00$", "", offset[0])
         case "time":

@@ -62,14 +62,14 @@ def csv_of_sheet(path: Path, *, sheet: int) -> list[list[str]]:
 @pytest.mark.parametrize(("values", "codes"), [(NUMBERS, NUMBER_CODES), (MOMENTS, MOMENT_CODES)])
 def test_format_value_equals_libreoffice(tmp_path: Path, values: tuple[Any, ...], codes: tuple[str, ...]) -> None:
     cells = list(itertools.product(values, codes))
-    shown = shown_by_libreoffice(tmp_path, cells)
+    theirs = shown_by_libreoffice(tmp_path, cells)
     ours = [" ".join(format_value(value, code).split()) for value, code in cells]
-    pairs = zip(cells, ours, (" ".join(text.split()) for text in shown), strict=True)
-    assert [(cell, own, theirs) for cell, own, theirs in pairs if own != theirs] == []
+    pairs = zip(cells, ours, (" ".join(text.split()) for text in theirs), strict=True)
+    assert [(cell, own, other) for cell, own, other in pairs if own != other] == []
 
 
 @pytest.mark.parametrize(
-    ("value", "code", "shown"),
+    ("value", "code", "text"),
     [
         (None, "0", ""),
         ("1234567890123456789", "#,##0", "1234567890123456789"),
@@ -102,8 +102,8 @@ def test_format_value_equals_libreoffice(tmp_path: Path, values: tuple[Any, ...]
         (5, "", "5"),
     ],
 )  # fmt: skip
-def test_format_value_equals_a_cell(value: Any, code: str, shown: str) -> None:
-    assert format_value(value, code) == shown
+def test_format_value_equals_a_cell(value: Any, code: str, text: str) -> None:
+    assert format_value(value, code) == text
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ import importlib.metadata, json, sys
 def hide_quire_elsewhere(finder, folder):
     find = finder.find_distributions
     finder.find_distributions = staticmethod(lambda context=importlib.metadata.DistributionFinder.Context(): [
-        found for found in find(context)
-        if found.metadata["Name"] != "quire" or str(found.locate_file("")) == folder
+        distribution for distribution in find(context)
+        if distribution.metadata["Name"] != "quire" or str(distribution.locate_file("")) == folder
     ])
 
 hide_quire_elsewhere(importlib.metadata.MetadataPathFinder, sys.argv[1])

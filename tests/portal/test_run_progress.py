@@ -30,7 +30,7 @@ def task(task_id: str, map_index: int, state: str | None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("pushed", "shown"),
+    ("pushed", "progress"),
     [
         ({"stage": "plan"}, ("plan", 0, None, 0, None)),
         ({"stage": "extract", "partitions_done": 3, "partitions": 12}, ("extract", 3, 12, 0, None)),
@@ -43,7 +43,11 @@ def task(task_id: str, map_index: int, state: str | None) -> dict[str, Any]:
     ids=["plan", "extract", "render", "edited"],
 )
 def test_progress_of_a_small_run_is_that_of_its_plan_task(
-    tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch, pushed: dict[str, Any], shown: tuple[Any, ...]
+    tmp_path: Path,
+    store: MemoryStore,
+    monkeypatch: pytest.MonkeyPatch,
+    pushed: dict[str, Any],
+    progress: tuple[Any, ...],
 ) -> None:
     events_report(tmp_path)
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
@@ -56,7 +60,7 @@ def test_progress_of_a_small_run_is_that_of_its_plan_task(
     serve_runs(portal, [airflow_run(1, state="running")], tasks=[task("plan", -1, "running")])
     (run,) = portal.get(RUNS).json()
     names = ("stage", "partitions_done", "partitions", "files_done", "files")
-    assert tuple(run["progress"][name] for name in names) == shown
+    assert tuple(run["progress"][name] for name in names) == progress
 
 
 def test_progress_counts_partitions_and_files_of_finished_tasks(

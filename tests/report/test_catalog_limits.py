@@ -224,7 +224,7 @@ def test_query_with_many_mistakes_is_checked_for_the_first_hundred(include: Path
     (include / "sql" / "z.sql").write_text(SQL + mark * 20_000)
     suggested: list[object] = []
 
-    def suggest(word: object, known: object) -> str:
+    def suggest(word: object, names: object) -> str:
         suggested.append(word)
         return ""
 
