@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from quire.errors import DefinitionError
 from quire.object_store import Store
+from quire.parallel_extract import MAX_EXTRACT_THREADS, extract_groups
 from quire.partition_cache.cache import merge_partitions
 from quire.partition_cache.damaged_objects import retry_on_damage
 from quire.partition_cache.freshness import is_reusable
@@ -17,7 +15,6 @@ from quire.postgres import SourceSession
 from quire.record_types.manifest import PublishedRun
 from quire.record_types.stage_records import (
     LaidOutRun,
-    PlannedRun,
     RenderedFile,
     RunPlan,
     StagedPartition,
@@ -29,16 +26,7 @@ from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 from quire.resource_usage import StageMeters
 from quire.runs.leases import hold_lease
-
-MAX_EXTRACT_THREADS = 64  # the maximum for source.parallel
-SIGNAL_SECONDS = 0.2  # interval at which the main thread wakes up to handle signals that other threads received
-
-StageProgress = Callable[[str, int, int], None]
-"""Called with a stage's name, its number of finished units and its total number of units."""
-
-
-def ignore_progress(stage: str, done: int, total: int) -> None:
-    """Does nothing; the default ``StageProgress``."""
+from quire.stage_progress import StageProgress, ignore_progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +130,8 @@ def publish_partitions(
     with meters.stage("render") as meter:
         files = _render(definition, laid_out, summaries, store=store, progress=progress)
         meter.count_written(files)
-    with meters.stage("publish", (session := session.with_own_log()).statements) as meter:
+    session = session.with_own_log()
+    with meters.stage("publish", session.statements) as meter:
         progress("publish", 0, 1)
         published = publish_run(
             definition, laid_out.run, summaries, files=files,
@@ -204,66 +193,18 @@ def _stage_partitions(
     """Runs plan and extract. Returns the plan and all partitions, in order."""
     from quire.stages.plan import plan_partitions
 
-    with meters.stage("plan", (session := session.with_own_log()).statements) as meter:
+    plan_session, extract_session = session.with_own_log(), session.with_own_log()
+    with meters.stage("plan", plan_session.statements) as meter:
         progress("plan", 0, 1)
-        planned = plan_partitions(definition, request, session=session, store=store)
+        planned = plan_partitions(definition, request, session=plan_session, store=store)
         meter.count(units=planned.partition_count)
         progress("plan", 1, 1)
-    with meters.stage("extract", (session := session.with_own_log()).statements) as meter:
+    with meters.stage("extract", extract_session.statements) as meter:
         extracted = extract_groups(
-            definition, planned, session=session, store=store, progress=progress, max_threads=max_threads
+            definition, planned, session=extract_session, store=store, progress=progress, max_threads=max_threads
         )
         meter.count_written(extracted)
     return planned.plan, merge_partitions(definition, planned.plan, (*planned.cached, *extracted))
-
-
-def extract_groups(
-    definition: ReportDefinition,
-    planned: PlannedRun,
-    *,
-    session: SourceSession,
-    store: Store,
-    progress: StageProgress = ignore_progress,
-    max_seconds: float = float("inf"),
-    max_threads: int = MAX_EXTRACT_THREADS,
-) -> tuple[StagedPartition, ...]:
-    """Extracts the planned groups in up to ``source.parallel`` threads, and returns their partitions in order.
-
-    Args:
-        definition: the report.
-        planned: the planned run.
-        session: the source.
-        store: the store for the partitions.
-        progress: see ``run_report``.
-        max_seconds: after this time, no further group starts.
-        max_threads: the maximum number of threads.
-
-    Raises:
-        ReportError: an extract failed.
-    """
-    from quire.stages.extract import extract_partitions
-
-    cached, total, began = len(planned.cached), planned.partition_count, time.monotonic()
-    progress("extract", cached, total)
-    extracted: dict[int, tuple[StagedPartition, ...]] = {}
-    workers = max(1, min(definition.source.parallel, max_threads, os.cpu_count() or 1, len(planned.groups)))
-    with ThreadPoolExecutor(workers, thread_name_prefix="extract") as pool:
-        waiting = {
-            pool.submit(extract_partitions, definition, planned.plan, group, session=session, store=store): number
-            for number, group in enumerate(planned.groups)
-        }
-        try:
-            while waiting:
-                for done in wait(waiting, timeout=SIGNAL_SECONDS, return_when=FIRST_COMPLETED).done:
-                    extracted[waiting.pop(done)] = done.result()
-                    progress("extract", cached + sum(map(len, extracted.values())), total)
-                if time.monotonic() - began > max_seconds:
-                    waiting = {future: number for future, number in waiting.items() if not future.cancel()}
-        except BaseException:
-            session.cancelled.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    return tuple(partition for number in sorted(extracted) for partition in extracted[number])
 
 
 def _aggregate(

@@ -12,7 +12,7 @@ from quire.airflow_dag import build_store_dag
 from quire.airflow_dag.fan_out import PlanTask, small_run_limit
 from quire.errors import IntegrityError, SettingsError
 from quire.object_store.s3_store import S3Store
-from quire.pipeline import extract_groups
+from quire.parallel_extract import extract_groups
 from quire.postgres import SourceSession
 from quire.report.definition import ReportDefinition
 from quire.runs.leases import active_runs, hold_lease

@@ -43,41 +43,50 @@ def about_sheet(
         notes: sentences about truncated, changed or omitted values.
     """
     parts = [part for part in staged if rows is None or part.key in rows]
-    sections = [
-        FactSection(
-            heading="Report",
-            rows=(
-                ("First day", dates[0]),
-                ("Last day", dates[1]),
-                ("Time zone", f"{definition.timezone} (all dates and times in this workbook)"),
-                *((definition.parameters[name].title, _fact(value)) for name, value in request.parameters.items()),
-                *contents.items(),
-            ),
-        ),
-        FactSection(
-            heading="Source",
-            rows=(
-                *((("Created", _local_time(request.made_at, definition.timezone)),) if created else ()),
-                *(("Rows read", times) for times in _reading_times(parts, definition.timezone)),
-                ("Query", f"sql/{definition.source.sql}"),
-                ("Tables", ", ".join(table.name for table in definition.source.tables) or "not declared"),
-                ("Report name", definition.name),
-            ),
-        ),
-        FactSection(
-            heading="Changed or omitted values",
-            rows=tuple((note,) for note in notes) or ((UNCHANGED,),),
-        ),
-        FactSection(
-            heading="Rows by period",
-            header=("Period", "First day", "Last day", "Rows"),
-            rows=tuple(
-                (part.key, part.start, part.last_day, part.rows if rows is None else rows[part.key]) for part in parts
-            ),
-        ),
-    ]
+    periods = ((part.key, part.start, part.last_day, part.rows if rows is None else rows[part.key]) for part in parts)
     return FactSheet(
-        sheet_name="About", heading=definition.title, subheading=definition.description, sections=tuple(sections)
+        sheet_name="About",
+        heading=definition.title,
+        subheading=definition.description,
+        sections=(
+            _report_section(definition, request, dates=dates, contents=contents),
+            _source_section(definition, parts, made_at=request.made_at if created else None),
+            FactSection(heading="Changed or omitted values", rows=tuple((note,) for note in notes) or ((UNCHANGED,),)),
+            FactSection(
+                heading="Rows by period", header=("Period", "First day", "Last day", "Rows"), rows=tuple(periods)
+            ),
+        ),
+    )
+
+
+def _report_section(
+    definition: ReportDefinition, request: RunRequest, *, dates: tuple[date, date], contents: Mapping[str, object]
+) -> FactSection:
+    return FactSection(
+        heading="Report",
+        rows=(
+            ("First day", dates[0]),
+            ("Last day", dates[1]),
+            ("Time zone", f"{definition.timezone} (all dates and times in this workbook)"),
+            *((definition.parameters[name].title, _fact(value)) for name, value in request.parameters.items()),
+            *contents.items(),
+        ),
+    )
+
+
+def _source_section(
+    definition: ReportDefinition, parts: Sequence[StagedPartition], *, made_at: str | None
+) -> FactSection:
+    """Returns the section about the rows' source; ``made_at`` is when the run was requested, or None to omit it."""
+    return FactSection(
+        heading="Source",
+        rows=(
+            *((("Created", _local_time(made_at, definition.timezone)),) if made_at else ()),
+            *(("Rows read", times) for times in _reading_times(parts, definition.timezone)),
+            ("Query", f"sql/{definition.source.sql}"),
+            ("Tables", ", ".join(table.name for table in definition.source.tables) or "not declared"),
+            ("Report name", definition.name),
+        ),
     )
 
 

@@ -19,6 +19,63 @@ ORDINARY, PARTITIONED = "r", "p"
 TIMES = ("timestamp with time zone", "timestamp without time zone", "date")
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index"}
 _SUFFIX_LENGTH = 8
+# The common table expressions of inspection_query: who owns the quire schema, the nodes of each wanted table, their
+# generated columns, and the nodes that lack a trigger.
+_TABLE_TREES = f"""
+own (schema, owner) AS (SELECT oid, nspowner FROM pg_namespace WHERE nspname = 'quire'),
+holder (owner) AS (
+    SELECT owner FROM own UNION
+    SELECT relowner FROM pg_class JOIN own ON relnamespace = schema
+     WHERE relname IN ('readable_tables', 'readable_changes')
+),
+tree (position, node) AS (
+    SELECT position, relation FROM wanted WHERE relation IS NOT NULL
+    UNION
+    SELECT tree.position, link.inhrelid
+      FROM tree JOIN pg_inherits AS link ON link.inhparent = tree.node AND NOT link.inhdetachpending
+),
+generated AS (
+    SELECT tree.position, tree.node, attname::text AS attname, pg_get_expr(adbin, adrelid) AS expression
+      FROM tree JOIN pg_attribute ON attrelid = tree.node JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+     WHERE attgenerated <> ''
+),
+incomplete AS (
+    SELECT tree.position, tree.node
+      FROM tree JOIN wanted USING (position) JOIN pg_class AS class ON class.oid = tree.node
+     WHERE (SELECT count(*) FROM pg_trigger
+              JOIN pg_proc ON pg_proc.oid = tgfoid JOIN own ON pronamespace = own.schema
+             WHERE tgrelid = tree.node
+               AND (tgname = ANY (wanted.statements) AND tgenabled = 'A'
+                    OR tgname = wanted.replica AND tgenabled = 'R'))
+           < cardinality(wanted.statements) + (class.relkind = '{ORDINARY}')::integer
+)
+"""  # noqa: S608 - inserts only constants
+_TABLE_STATES = f"""
+SELECT wanted.position,
+       class.oid::bigint AS relation,
+       class.relkind::text AS kind,
+       (SELECT format_type(coalesce(nullif(type.typbasetype, 0), type.oid), NULL)
+          FROM pg_attribute AS attribute JOIN pg_type AS type ON type.oid = attribute.atttypid
+         WHERE attrelid = class.oid AND attname = wanted.time_column AND attnum > 0 AND NOT attisdropped
+       ) AS column_type,
+       (SELECT string_agg(node::text, ' ' ORDER BY node) FROM tree WHERE tree.position = wanted.position) AS nodes,
+       (SELECT jsonb_object_agg(node::text, node::regclass::text)::text FROM incomplete
+         WHERE incomplete.position = wanted.position) AS incomplete,
+       (SELECT min(node::regclass::text) FROM tree JOIN pg_class AS part ON part.oid = tree.node
+         WHERE tree.position = wanted.position AND part.relkind NOT IN ('{ORDINARY}', '{PARTITIONED}')) AS foreign_node,
+       (SELECT min(inhparent::regclass::text) FROM pg_inherits
+         WHERE inhrelid = class.oid AND inhparent NOT IN (SELECT node FROM tree)) AS parent,
+       (SELECT encode(sha256(convert_to(string_agg(DISTINCT description, ', '), 'UTF8')), 'hex') FROM (
+           SELECT CASE WHEN expression <> first_value(expression) OVER columns THEN node::text || ' ' ELSE '' END
+                  || attname || ' ' || expression AS description
+             FROM generated WHERE generated.position = wanted.position
+           WINDOW columns AS (PARTITION BY attname ORDER BY node <> class.oid, node)) AS described) AS generated,
+       (SELECT min(pg_get_userbyid(holder.owner)::text) FROM holder
+         WHERE pg_get_userbyid(holder.owner) <> current_user
+           AND NOT pg_has_role(holder.owner, class.relowner, 'MEMBER')) AS stranger
+  FROM wanted LEFT JOIN pg_class AS class ON class.oid = wanted.relation
+ ORDER BY wanted.position
+"""  # noqa: S608 - inserts only constants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,62 +144,8 @@ def inspection_query(tables: Sequence[SourceTable], relations: Sequence[int | No
     schema. The schema and its views are trusted if their owner is a member of the role that owns the table, because
     readers may already execute that role's code.
     """
-    return f"""
-WITH RECURSIVE wanted (position, relation, time_column, statements, replica) AS (
-    VALUES {_wanted_rows(tables, relations)}
-),
-own (schema, owner) AS (SELECT oid, nspowner FROM pg_namespace WHERE nspname = 'quire'),
-holder (owner) AS (
-    SELECT owner FROM own UNION
-    SELECT relowner FROM pg_class JOIN own ON relnamespace = schema
-     WHERE relname IN ('readable_tables', 'readable_changes')
-),
-tree (position, node) AS (
-    SELECT position, relation FROM wanted WHERE relation IS NOT NULL
-    UNION
-    SELECT tree.position, link.inhrelid
-      FROM tree JOIN pg_inherits AS link ON link.inhparent = tree.node AND NOT link.inhdetachpending
-),
-generated AS (
-    SELECT tree.position, tree.node, attname::text AS attname, pg_get_expr(adbin, adrelid) AS expression
-      FROM tree JOIN pg_attribute ON attrelid = tree.node JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-     WHERE attgenerated <> ''
-),
-incomplete AS (
-    SELECT tree.position, tree.node
-      FROM tree JOIN wanted USING (position) JOIN pg_class AS class ON class.oid = tree.node
-     WHERE (SELECT count(*) FROM pg_trigger
-              JOIN pg_proc ON pg_proc.oid = tgfoid JOIN own ON pronamespace = own.schema
-             WHERE tgrelid = tree.node
-               AND (tgname = ANY (wanted.statements) AND tgenabled = 'A'
-                    OR tgname = wanted.replica AND tgenabled = 'R'))
-           < cardinality(wanted.statements) + (class.relkind = '{ORDINARY}')::integer
-)
-SELECT wanted.position,
-       class.oid::bigint AS relation,
-       class.relkind::text AS kind,
-       (SELECT format_type(coalesce(nullif(type.typbasetype, 0), type.oid), NULL)
-          FROM pg_attribute AS attribute JOIN pg_type AS type ON type.oid = attribute.atttypid
-         WHERE attrelid = class.oid AND attname = wanted.time_column AND attnum > 0 AND NOT attisdropped
-       ) AS column_type,
-       (SELECT string_agg(node::text, ' ' ORDER BY node) FROM tree WHERE tree.position = wanted.position) AS nodes,
-       (SELECT jsonb_object_agg(node::text, node::regclass::text)::text FROM incomplete
-         WHERE incomplete.position = wanted.position) AS incomplete,
-       (SELECT min(node::regclass::text) FROM tree JOIN pg_class AS part ON part.oid = tree.node
-         WHERE tree.position = wanted.position AND part.relkind NOT IN ('{ORDINARY}', '{PARTITIONED}')) AS foreign_node,
-       (SELECT min(inhparent::regclass::text) FROM pg_inherits
-         WHERE inhrelid = class.oid AND inhparent NOT IN (SELECT node FROM tree)) AS parent,
-       (SELECT encode(sha256(convert_to(string_agg(DISTINCT description, ', '), 'UTF8')), 'hex') FROM (
-           SELECT CASE WHEN expression <> first_value(expression) OVER columns THEN node::text || ' ' ELSE '' END
-                  || attname || ' ' || expression AS description
-             FROM generated WHERE generated.position = wanted.position
-           WINDOW columns AS (PARTITION BY attname ORDER BY node <> class.oid, node)) AS described) AS generated,
-       (SELECT min(pg_get_userbyid(holder.owner)::text) FROM holder
-         WHERE pg_get_userbyid(holder.owner) <> current_user
-           AND NOT pg_has_role(holder.owner, class.relowner, 'MEMBER')) AS stranger
-  FROM wanted LEFT JOIN pg_class AS class ON class.oid = wanted.relation
- ORDER BY wanted.position
-"""  # noqa: S608 - names are quoted literals
+    wanted = "wanted (position, relation, time_column, statements, replica)"
+    return f"WITH RECURSIVE {wanted} AS (VALUES {_wanted_rows(tables, relations)}), {_TABLE_TREES} {_TABLE_STATES}"
 
 
 def inspect_tables(tables: Sequence[SourceTable], *, transaction: SourceTransaction) -> tuple[TableState, ...]:
