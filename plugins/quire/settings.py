@@ -108,7 +108,7 @@ class StoreSettings:
         Raises:
             SettingsError: the connection is not set, or is malformed.
         """
-        return cls.from_uri(_connection_uri(environment, STORE_CONNECTION), bucket=bucket_name(environment))
+        return cls.from_uri(_connection_url(environment, STORE_CONNECTION), bucket=bucket_name(environment))
 
 
 def process_environment() -> dict[str, str]:
@@ -184,7 +184,7 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
     Raises:
         SettingsError: the connection is not set, or is not a PostgreSQL URL.
     """
-    url = _connection_uri(environment, connection_id)
+    url = _connection_url(environment, connection_id)
     scheme, separator, rest = url.partition("://")
     if scheme not in ("postgresql", "postgres"):
         defect = f"has the scheme {scheme!r}" if separator else "is not a URI"  # omits the value, which may be secret
@@ -260,7 +260,7 @@ def connection_form(connection_id: str) -> str:
     return STORE_FORM if connection_id == STORE_CONNECTION else SOURCE_FORM
 
 
-def _connection_uri(environment: Mapping[str, str], connection_id: str) -> str:
+def _connection_url(environment: Mapping[str, str], connection_id: str) -> str:
     try:
         return environment[connection_variable(connection_id)]
     except KeyError as error:

@@ -11,7 +11,7 @@ import pytest
 from quire.errors import DamagedObjectError
 from quire.object_store import Upload
 from quire.object_store.s3_store import S3Store
-from quire.partition_cache.row_reader import BATCH_BYTES, BATCH_ROWS, evict_on_damage, read_rows
+from quire.partition_cache.row_reader import DECODE_BYTES, DECODE_ROWS, evict_on_damage, read_rows
 from quire.record_types.stage_records import RowSlice
 
 pytestmark = pytest.mark.server
@@ -37,7 +37,7 @@ def slice_of(upload: Upload, key: str, offset: int, rows: int) -> RowSlice:
 def numbers(bucket: S3Store, stored: Upload, *slices: tuple[int, int]) -> list[int]:
     parts = [slice_of(stored, "rows.parquet", offset, rows) for offset, rows in slices]
     batches = list(read_rows(bucket, parts, ["s", "n"]))
-    assert all(batch.num_rows <= BATCH_ROWS and batch.schema.names == ["s", "n"] for batch in batches)
+    assert all(batch.num_rows <= DECODE_ROWS and batch.schema.names == ["s", "n"] for batch in batches)
     return [number for batch in batches for number in batch.column("n").to_pylist()]
 
 
@@ -104,24 +104,24 @@ def store_table(bucket: S3Store, table: pa.Table) -> RowSlice:
 def test_read_rows_of_uneven_texts_yields_every_row_once(bucket: S3Store, texts: list[str]) -> None:
     part = store_table(bucket, pa.table({"s": texts, "unread": texts}))
     batches = list(read_rows(bucket, [part], ["s"]))
-    assert all(0 < batch.num_rows <= BATCH_ROWS for batch in batches)
+    assert all(0 < batch.num_rows <= DECODE_ROWS for batch in batches)
     assert [text for batch in batches for text in batch.column("s").to_pylist()] == texts
 
 
 def test_read_rows_of_long_texts_decodes_batches_bounded_by_bytes(bucket: S3Store) -> None:
     texts = [f"{n:020000d}" for n in range(2_000)]
     part = store_table(bucket, pa.table({"s": texts, "unread": texts}))
-    assert max(batch.nbytes for batch in read_rows(bucket, [part], ["s"])) <= BATCH_BYTES
+    assert max(batch.nbytes for batch in read_rows(bucket, [part], ["s"])) <= DECODE_BYTES
 
 
 def test_read_rows_of_500_columns_decodes_batches_bounded_by_bytes(bucket: S3Store) -> None:
     names = [f"n{number}" for number in range(500)]
-    part = store_table(bucket, pa.table({name: pa.array(range(BATCH_ROWS), pa.int64()) for name in names}))
+    part = store_table(bucket, pa.table({name: pa.array(range(DECODE_ROWS), pa.int64()) for name in names}))
     batches = list(read_rows(bucket, [part], names))
-    assert max(batch.nbytes for batch in batches) <= BATCH_BYTES
-    assert [n for batch in batches for n in batch.column("n499").to_pylist()] == list(range(BATCH_ROWS))
+    assert max(batch.nbytes for batch in batches) <= DECODE_BYTES
+    assert [n for batch in batches for n in batch.column("n499").to_pylist()] == list(range(DECODE_ROWS))
 
 
 def test_read_rows_of_short_rows_decodes_large_batches(bucket: S3Store) -> None:
     part = store_table(bucket, pa.table({"n": range(20_000), "unread": ["x" * 5_000] * 20_000}))
-    assert [batch.num_rows for batch in read_rows(bucket, [part], ["n"])] == [BATCH_ROWS, BATCH_ROWS, 3_616]
+    assert [batch.num_rows for batch in read_rows(bucket, [part], ["n"])] == [DECODE_ROWS, DECODE_ROWS, 3_616]

@@ -13,16 +13,17 @@ from quire.object_store import Store
 from quire.partition_cache.cache import evict_damaged_rows
 from quire.record_types.stage_records import RowSlice, StagedPartition
 
-BATCH_ROWS = 8_192
-BATCH_BYTES = 4 * 1024 * 1024
+# How much to decode at a time, estimated from encoded sizes. Only these limits keep memory small while Parquet is decoded;
+# the workbook writer then cuts rows into batches whose boundaries depend on the rows alone (quire.xlsx.row_batches).
+DECODE_ROWS = 8_192
+DECODE_BYTES = 4 * 1024 * 1024
 
 
 def read_rows(store: Store, slices: Sequence[RowSlice], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Yields the slices' rows in order. Decodes rows on demand, with one row group in memory at a time.
 
-    A batch has at most ``BATCH_ROWS`` rows and about ``BATCH_BYTES`` bytes, estimated from its columns' encoded size.
-    Uneven or repetitive rows can make a batch larger, but never larger than its row group. Writers split batches to the
-    size that they need.
+    A batch has at most ``DECODE_ROWS`` rows and about ``DECODE_BYTES`` bytes, estimated from its columns' encoded size.
+    Uneven or repetitive rows can make a batch larger, but never larger than its row group.
 
     Args:
         store: the object store.
@@ -106,5 +107,5 @@ def _batch_rows(group: pq.RowGroupMetaData, names: Sequence[str]) -> int:
     selected = set(names)
     chunks = (group.column(index) for index in range(group.num_columns))
     size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in selected)
-    rows: int = group.num_rows * BATCH_BYTES // max(1, size)
-    return min(BATCH_ROWS, max(1, rows))
+    rows: int = group.num_rows * DECODE_BYTES // max(1, size)
+    return min(DECODE_ROWS, max(1, rows))
