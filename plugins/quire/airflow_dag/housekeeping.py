@@ -7,7 +7,7 @@ from typing import Any
 
 from quire.airflow_dag.connections import open_store, owner_connection_url
 from quire.airflow_dag.placement import pod_of
-from quire.airflow_dag.task_decorator import own_task
+from quire.airflow_dag.task_decorator import quire_task
 from quire.record_types.serialization import to_json
 from quire.settings import include_folder
 
@@ -15,7 +15,7 @@ from quire.settings import include_folder
 def collect_task() -> Any:
     """Returns the task that runs garbage collection on the store and returns what it deleted."""
 
-    @own_task(task_id="collect", execution_timeout=timedelta(hours=2))
+    @quire_task(task_id="collect", execution_timeout=timedelta(hours=2))
     def collect() -> Any:
         from quire.report.catalog import load_catalog
         from quire.runs.retention import collect_garbage
@@ -30,7 +30,7 @@ def collect_task() -> Any:
 def compact_task() -> Any:
     """Returns the task that compacts the change logs and returns how many records it removed."""
 
-    @own_task(task_id="compact", execution_timeout=timedelta(hours=2), **pod_of("compact"))
+    @quire_task(task_id="compact", execution_timeout=timedelta(hours=2), **pod_of("compact"))
     def compact() -> int:
         from quire.postgres.tracking.installation import compact_logs
         from quire.report.catalog import load_catalog

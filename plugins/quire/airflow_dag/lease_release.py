@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import TriggerRule, get_current_context
 
 from quire.airflow_dag.placement import placement
-from quire.airflow_dag.task_decorator import own_task
+from quire.airflow_dag.task_decorator import quire_task
 from quire.airflow_dag.xcom import release_lease_of
 from quire.report.definition import ReportDefinition
 
@@ -16,7 +16,7 @@ from quire.report.definition import ReportDefinition
 def release_task(definition: ReportDefinition) -> Any:
     """Returns the task that releases the lease if no other task has failed. A failed task releases the lease itself."""
 
-    @own_task(
+    @quire_task(
         task_id="release",
         execution_timeout=timedelta(minutes=5),
         trigger_rule=TriggerRule.NONE_FAILED,  # Airflow skips extract if all partitions are cached

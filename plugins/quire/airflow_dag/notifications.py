@@ -23,7 +23,7 @@ from quire.airflow_dag.connections import open_store
 from quire.airflow_dag.notifiers import NotifierCall, make_notifier, notifier_calls
 from quire.airflow_dag.operator_links import FAILURE, MAX_REASON_LOOKUPS, base_url
 from quire.airflow_dag.placement import placement
-from quire.airflow_dag.task_decorator import own_task
+from quire.airflow_dag.task_decorator import quire_task
 from quire.airflow_dag.xcom import (
     NOTIFY,
     PLAN,
@@ -31,7 +31,7 @@ from quire.airflow_dag.xcom import (
     PUBLISHED,
     RETURN_VALUE,
     UNREACHED,
-    Handover,
+    SealedXComs,
     publishing_task,
     valid_request,
 )
@@ -81,7 +81,7 @@ def notify_when_ended(
     if not (recipients.success or recipients.failure):
         return
 
-    @own_task(
+    @quire_task(
         task_id=NOTIFY,
         trigger_rule=TriggerRule.ALL_DONE,
         retries=1,  # repeats the task if its worker dies
@@ -165,9 +165,9 @@ def template_variables(notification: Notification, *, for_slack: bool) -> dict[s
 def success_of_run(definition: ReportDefinition, publisher: str) -> Notification:
     """Returns the notification for the current run, built from the XComs of plan and the publishing task."""
     ti, store = get_current_context()["ti"], open_store()
-    handover = Handover(definition, store=store)
-    request = handover.request(ti.xcom_pull("plan", key=PLAN))
-    run = handover.result(ti.xcom_pull(publisher, key=PUBLISHED))
+    xcoms = SealedXComs(definition, store=store)
+    request = xcoms.request(ti.xcom_pull("plan", key=PLAN))
+    run = xcoms.result(ti.xcom_pull(publisher, key=PUBLISHED))
     return success_notification(
         definition, request, run, totals=_totals(definition, run.run, store=store), **_run_location()
     )
@@ -187,7 +187,7 @@ def _planned_request(definition: ReportDefinition) -> RunRequest | None:
     """Returns the request that plan pushed or, if plan failed, a valid request from the run's conf."""
     pushed = get_current_context()["ti"].xcom_pull("plan", key=PLAN)
     try:
-        return Handover(definition, store=open_store()).request(pushed)
+        return SealedXComs(definition, store=open_store()).request(pushed)
     except ReportError:
         return valid_request(definition)
 

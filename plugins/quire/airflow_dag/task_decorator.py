@@ -11,7 +11,7 @@ from airflow.sdk import task
 from quire.allocator_settings import configure_process
 
 
-def own_task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+def quire_task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Returns ``@task`` with these options. The task configures its process before it calls the decorated function."""
 
     def decorate(function: Callable[..., Any]) -> Any:

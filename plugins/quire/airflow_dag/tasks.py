@@ -21,8 +21,8 @@ from quire.airflow_dag.operator_links import RunPageLink
 from quire.airflow_dag.placement import placement
 from quire.airflow_dag.progress import progress_pusher
 from quire.airflow_dag.skipped_stages import ensure_not_skipped, skip_stages
-from quire.airflow_dag.task_decorator import own_task
-from quire.airflow_dag.xcom import PUBLISH, RETURN_VALUE, Handover, current_request
+from quire.airflow_dag.task_decorator import quire_task
+from quire.airflow_dag.xcom import PUBLISH, RETURN_VALUE, SealedXComs, current_request
 from quire.record_types.run_result import summarize_run
 from quire.record_types.stage_records import RenderedFile, StagedSummary
 from quire.report.definition import ReportDefinition, StageName
@@ -39,7 +39,7 @@ def plan_task(definition: ReportDefinition, *, may_publish: bool = True) -> Any:
         may_publish: whether the task runs a small run's other stages itself and has Airflow skip their tasks.
     """
 
-    @own_task(
+    @quire_task(
         task_id="plan",
         execution_timeout=definition.source.timeout * 2 + timedelta(hours=1),  # a small run has at most 10 min of work
         **placement(definition, "plan"),
@@ -51,15 +51,15 @@ def plan_task(definition: ReportDefinition, *, may_publish: bool = True) -> Any:
         request = current_request(definition)
         limit = small_run_limit(definition, request) if may_publish else None
         session, store = open_session(definition), open_store()
-        handover = Handover(definition, store=store)
+        xcoms = SealedXComs(definition, store=store)
         with hold_lease(request, store=store, release=False) as lease:
             task = PlanTask(
                 definition=definition, request=request, session=session, store=store,
                 lapsed=lease.has_lapsed, limit=limit, progress=progress_pusher(),
             )  # fmt: skip
             outcome = task.execute()
-        groups = handover.push_planned(outcome.planned)
-        handover.push_usages(outcome.usage)
+        groups = xcoms.push_planned(outcome.planned)
+        xcoms.push_usages(outcome.usage)
         if extracted := partitions_of_run(outcome.planned.cached):
             add_outlets(partition_outlets(definition))
             record_partitions(definition, request, extracted)
@@ -69,7 +69,7 @@ def plan_task(definition: ReportDefinition, *, may_publish: bool = True) -> Any:
         release_lease(request.report, request.run_id, store=store)
         add_outlets([report_asset(definition)])
         result = summarize_run(outcome.published, published_at=datetime.now(UTC))
-        handover.push_published(result)
+        xcoms.push_published(result)
         get_current_context()["ti"].xcom_push(RETURN_VALUE, record_publication(definition, result))
         skip_stages(OTHER_STAGES)
 
@@ -83,7 +83,7 @@ def plan_task(definition: ReportDefinition, *, may_publish: bool = True) -> Any:
 def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
     """Returns the extract task, mapped over plan's groups. The task adds reusable partitions to its asset."""
 
-    @own_task(
+    @quire_task(
         task_id="extract",
         execution_timeout=definition.source.timeout * EXTRACT_TIMEOUTS,
         max_active_tis_per_dagrun=definition.source.parallel,
@@ -96,16 +96,16 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
         from quire.stages.extract import extract_partitions
 
         session, store = open_session(definition), open_store()
-        handover = Handover(definition, store=store)
-        planned, partitions = handover.plan(plan), handover.partition_group(group)
+        xcoms = SealedXComs(definition, store=store)
+        planned, partitions = xcoms.plan(plan), xcoms.partition_group(group)
         with (
             hold_lease(planned.request, store=store, first=False, release=False),
-            handover.measure_usage("extract", [part.key for part in partitions], session.statements) as meter,
+            xcoms.measure_usage("extract", [part.key for part in partitions], session.statements) as meter,
         ):
             extracted = extract_partitions(definition, planned, partitions, session=session, store=store)
             meter.count_written(extracted)
         record_partitions(definition, planned.request, extracted)
-        return handover.seal_partitions(extracted)
+        return xcoms.seal_partitions(extracted)
 
     return extract.partial(plan=plan).expand(group=groups)
 
@@ -113,7 +113,7 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
 def layout_task(definition: ReportDefinition, plan: Any, cached: Any, *, partitions: Any) -> Any:
     """Returns the layout task, which determines whether aggregate and render have any work to do."""
 
-    @own_task(
+    @quire_task(
         task_id="layout",
         execution_timeout=timedelta(minutes=10),
         trigger_rule=TriggerRule.NONE_FAILED,  # Airflow skips extract if all partitions are cached
@@ -124,12 +124,12 @@ def layout_task(definition: ReportDefinition, plan: Any, cached: Any, *, partiti
         from quire.stages.layout import layout_run
 
         store = open_store()
-        handover = Handover(definition, store=store)
-        with handover.measure_usage("layout", [definition.name]):
-            opened = handover.plan(plan)
-            merged = handover.partitions(opened, cached, partitions)
+        xcoms = SealedXComs(definition, store=store)
+        with xcoms.measure_usage("layout", [definition.name]):
+            opened = xcoms.plan(plan)
+            merged = xcoms.partitions(opened, cached, partitions)
             laid_out = layout_run(definition, opened, merged, store=store)
-            return handover.push_laid_out(merge_workbook_groups(definition, laid_out))
+            return xcoms.push_laid_out(merge_workbook_groups(definition, laid_out))
 
     return layout(plan, cached, partitions)
 
@@ -137,7 +137,7 @@ def layout_task(definition: ReportDefinition, plan: Any, cached: Any, *, partiti
 def aggregate_task(definition: ReportDefinition, run: Any) -> Any:
     """Returns the aggregate task, which skips itself if the run is already published."""
 
-    @own_task(
+    @quire_task(
         task_id="aggregate",
         execution_timeout=timedelta(hours=2),
         **placement(definition, "aggregate"),
@@ -147,20 +147,20 @@ def aggregate_task(definition: ReportDefinition, run: Any) -> Any:
         from quire.stages.aggregate import aggregate_summaries
 
         store = open_store()
-        handover = Handover(definition, store=store)
-        staged = handover.run(run)
+        xcoms = SealedXComs(definition, store=store)
+        staged = xcoms.run(run)
         if staged.layout.already_published:
-            handover.push_skipped("aggregate", definition.name)
+            xcoms.push_skipped("aggregate", definition.name)
             raise AirflowSkipException(f"run {staged.layout.run_key} is already published")
         with (
             hold_lease(staged.plan.request, store=store, first=False, release=False),
-            handover.measure_usage("aggregate", [definition.name]) as meter,
+            xcoms.measure_usage("aggregate", [definition.name]) as meter,
         ):
             summaries: tuple[StagedSummary, ...] = ()
-            with handover.capture_damage():
+            with xcoms.capture_damage():
                 summaries = aggregate_summaries(definition, staged.plan, staged.partitions, store=store)
             meter.count_written(summaries)
-        return handover.seal_summaries(summaries)
+        return xcoms.seal_summaries(summaries)
 
     return aggregate(run)
 
@@ -176,7 +176,7 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summarie
         damage: the value that aggregate pushes under ``DAMAGE`` if the workbook contains the summaries, else None.
     """
 
-    @own_task(
+    @quire_task(
         task_id="render",
         execution_timeout=timedelta(hours=6),
         map_index_template="{{ label }}",
@@ -187,20 +187,20 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summarie
         from quire.stages.render import render_workbooks
 
         store = open_store()
-        handover = Handover(definition, store=store)
-        staged, workbooks = handover.run(run), handover.shard_group(shards)
+        xcoms = SealedXComs(definition, store=store)
+        staged, workbooks = xcoms.run(run), xcoms.shard_group(shards)
         files: tuple[RenderedFile, ...] = ()
-        if handover.damage(damage):  # publish repeats the run
-            return handover.seal_files(files)
-        opened = handover.summaries(staged, summaries) if staged.layout.summaries_with_rows else ()
+        if xcoms.damage(damage):  # publish repeats the run
+            return xcoms.seal_files(files)
+        opened = xcoms.summaries(staged, summaries) if staged.layout.summaries_with_rows else ()
         with (
             hold_lease(staged.plan.request, store=store, first=False, release=False),
-            handover.measure_usage("render", [shard.stem for shard in workbooks]) as meter,
+            xcoms.measure_usage("render", [shard.stem for shard in workbooks]) as meter,
         ):
-            with handover.capture_damage():
+            with xcoms.capture_damage():
                 files = render_workbooks(definition, staged, workbooks, summaries=opened, store=store)
             meter.count_written(files)
-        return handover.seal_files(files)
+        return xcoms.seal_files(files)
 
     return render.partial(run=run, summaries=summaries, damage=damage).expand(shards=groups)
 
@@ -214,7 +214,7 @@ def publish_task(
     stages, undamaged partitions are cache hits and damaged partitions are cache misses.
     """
 
-    @own_task(
+    @quire_task(
         task_id=PUBLISH,
         execution_timeout=timedelta(hours=6),  # including a repeated run
         trigger_rule=TriggerRule.NONE_FAILED,  # Airflow skips aggregate and render if the run is published
@@ -226,12 +226,12 @@ def publish_task(
         from quire.runs.leases import hold_lease, release_lease
 
         session, store = open_session(definition), open_store()
-        handover = Handover(definition, store=store)
-        staged, damage, earlier = handover.run(run), handover.damage(*damages), handover.usages(*usages)
-        aggregated, rendered = handover.summaries(staged, summaries), handover.files(files)
+        xcoms = SealedXComs(definition, store=store)
+        staged, damage, earlier = xcoms.run(run), xcoms.damage(*damages), xcoms.usages(*usages)
+        aggregated, rendered = xcoms.summaries(staged, summaries), xcoms.files(files)
         with (
             hold_lease(staged.plan.request, store=store, first=False, release=False) as lease,
-            handover.measure_usage("publish", [definition.name], session.statements) as meter,
+            xcoms.measure_usage("publish", [definition.name], session.statements) as meter,
         ):
             published = publish_or_repeat(
                 definition,
@@ -246,7 +246,7 @@ def publish_task(
             )
         release_lease(staged.plan.request.report, staged.plan.request.run_id, store=store)
         result = summarize_run(published, published_at=datetime.now(UTC))
-        handover.push_published(result)
+        xcoms.push_published(result)
         return record_publication(definition, result)
 
     returned: Any = publish(run, summaries, files, usages=usages, damages=damages)

@@ -74,7 +74,7 @@ def current_request(definition: ReportDefinition) -> RunRequest:
     return request_from_conf(
         definition,
         {**context["params"], **(run.conf or {})},
-        run_id=own_run_id(run),
+        run_id=airflow_run_id(run.dag_id, run.run_id),
         run_after=run.run_after,
         made_at=run.start_date,
     )
@@ -86,11 +86,6 @@ def valid_request(definition: ReportDefinition) -> RunRequest | None:
         return current_request(definition)
     except ReportError:
         return None
-
-
-def own_run_id(run: Any) -> str:
-    """Returns a run's name in the store."""
-    return airflow_run_id(run.dag_id, run.run_id)
 
 
 def airflow_run_id(dag_id: str, run_id: str) -> str:
@@ -105,12 +100,12 @@ def release_lease_of(context: Context) -> None:
 
     run = context["dag_run"]
     try:
-        release_lease(run.dag_id.removesuffix(STORE_SUFFIX), own_run_id(run), store=open_store())
+        release_lease(run.dag_id.removesuffix(STORE_SUFFIX), airflow_run_id(run.dag_id, run.run_id), store=open_store())
     except ReportError as error:  # if the store's connection is unusable, there is no lease
         logger.warning("could not release run %s's lease, which will expire: %s", run.run_id, error)
 
 
-class Handover:
+class SealedXComs:
     """Opens the records from a run's earlier tasks, and seals and pushes the current task's records.
 
     Records form a chain, so that nobody can combine records from two attempts or from two runs with the same ID. A
@@ -124,7 +119,8 @@ class Handover:
 
     def __init__(self, definition: ReportDefinition, *, store: Store) -> None:
         self._definition = definition
-        self._sealer = Sealer(definition, own_run_id(get_current_context()["dag_run"]), store=store)
+        run = get_current_context()["dag_run"]
+        self._sealer = Sealer(definition, airflow_run_id(run.dag_id, run.run_id), store=store)
         self._plan_seal = self._run_seal = ""
 
     def plan(self, pushed: Any) -> RunPlan:

@@ -56,12 +56,11 @@ def _write_facts(page: Worksheet, formats: Formats, sheet: FactSheet, *, timezon
     for position, width in enumerate(widths):
         page.set_column(position, position, width)
     page.set_row(0, 30)
-    _write(
-        page, 0, 0, value=sheet.heading, look=formats.of(bold=True, font_size=18, font_color=ACCENT, valign="vcenter")
-    )
+    heading = formats.of(bold=True, font_size=18, font_color=ACCENT, valign="vcenter")
+    _write(page, 0, 0, value=sheet.heading, cell_format=heading)
     row = 1
     if sheet.subheading:
-        _write(page, row, 0, value=sheet.subheading, look=formats.of(font_color=MUTED))
+        _write(page, row, 0, value=sheet.subheading, cell_format=formats.of(font_color=MUTED))
         row += 1
     for section in sheet.sections:
         values = tuple(tuple(to_cell_value(value, timezone=timezone) for value in line) for line in section.rows)
@@ -71,37 +70,36 @@ def _write_facts(page: Worksheet, formats: Formats, sheet: FactSheet, *, timezon
 def _write_section(page: Worksheet, formats: Formats, section: FactSection, *, row: int) -> int:
     """Writes a section that starts at ``row``, and returns the number of the row after it."""
     if section.heading:
-        _write(page, row, 0, value=section.heading, look=formats.of(bold=True, font_size=13))
+        _write(page, row, 0, value=section.heading, cell_format=formats.of(bold=True, font_size=13))
         row += 1
     for position, title in enumerate(section.header):
         is_numeric = position > 0 and all(_is_number(line[position]) for line in section.rows)
-        _write(
-            page, row, position, value=title, look=formats.header("right" if is_numeric else "left", has_filter=False)
-        )
+        header = formats.header("right" if is_numeric else "left", has_filter=False)
+        _write(page, row, position, value=title, cell_format=header)
     row += bool(section.header)
     for line in section.rows:
         for position, value in enumerate(line):
             if position == 0 and len(line) > 1 and not section.header:
-                look = formats.of(font_color=MUTED, valign="vcenter")
+                cell_format = formats.of(font_color=MUTED, valign="vcenter")
             else:
-                look = _fact_format(formats, value, in_table=bool(section.header))
-            _write(page, row, position, value=value, look=look)
+                cell_format = _fact_format(formats, value, in_table=bool(section.header))
+            _write(page, row, position, value=value, cell_format=cell_format)
         row += 1
     return row
 
 
 def _fact_format(formats: Formats, value: Any, *, in_table: bool) -> Format:
-    look: dict[str, Any] = {"valign": "vcenter", "align": "left", "indent": int(in_table)}
+    properties: dict[str, Any] = {"valign": "vcenter", "align": "left", "indent": int(in_table)}
     if _is_number(value) and in_table:
-        look = {"valign": "vcenter", "align": "right"}
+        properties = {"valign": "vcenter", "align": "right"}
     if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        look["quote_prefix"] = True
+        properties["quote_prefix"] = True
     if isinstance(value, dt.datetime):
-        return formats.of(num_format="yyyy-mm-dd hh:mm:ss", **look)
+        return formats.of(num_format="yyyy-mm-dd hh:mm:ss", **properties)
     if isinstance(value, dt.date):
-        return formats.of(num_format="yyyy-mm-dd", **look)
+        return formats.of(num_format="yyyy-mm-dd", **properties)
     is_integer = isinstance(value, int) and _is_number(value)
-    return formats.of(num_format="#,##0", **look) if is_integer else formats.of(**look)
+    return formats.of(num_format="#,##0", **properties) if is_integer else formats.of(**properties)
 
 
 def _fact_widths(sections: Sequence[FactSection]) -> list[float]:
@@ -117,9 +115,8 @@ def _fact_widths(sections: Sequence[FactSection]) -> list[float]:
 def _write_table(page: Worksheet, formats: Formats, sheet: TableSheet, *, timezone: str) -> None:
     table, columns = sheet.table, sheet.columns
     page.set_row(0, 26)
-    _write(
-        page, 0, 0, value=sheet.heading, look=formats.of(bold=True, font_size=16, font_color=ACCENT, valign="vcenter")
-    )
+    heading = formats.of(bold=True, font_size=16, font_color=ACCENT, valign="vcenter")
+    _write(page, 0, 0, value=sheet.heading, cell_format=heading)
     headers = table_headers(column.title for column in columns)
     _add_table(page, formats, sheet, headers=headers)
     lines = 1
@@ -132,7 +129,7 @@ def _write_table(page: Worksheet, formats: Formats, sheet: TableSheet, *, timezo
         lines = max(lines, header_lines(headers[position], width))
         page.set_column(position, position, width)
         for row, value in enumerate(values, HEADER_ROW + 1):
-            _write(page, row, position, value=value, look=_table_format(formats, value, code, side=side))
+            _write(page, row, position, value=value, cell_format=_table_format(formats, value, code, side=side))
     page.set_row(HEADER_ROW, header_height(lines))
     page.freeze_panes(HEADER_ROW + 1, 0)
     page.repeat_rows(HEADER_ROW)
@@ -180,21 +177,21 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
-def _write(page: Worksheet, row: int, column: int, *, value: Any, look: Format) -> None:
+def _write(page: Worksheet, row: int, column: int, *, value: Any, cell_format: Format) -> None:
     """Writes a value.
 
     Raises:
         WorkbookError: XlsxWriter returned an error status instead of writing the value.
     """
     if value is None:
-        status = page.write_blank(row, column, None, look)
+        status = page.write_blank(row, column, None, cell_format)
     elif isinstance(value, str):
-        status = page.write_string(row, column, value, look)
+        status = page.write_string(row, column, value, cell_format)
     elif isinstance(value, bool):
-        status = page.write_boolean(row, column, value, look)
+        status = page.write_boolean(row, column, value, cell_format)
     elif isinstance(value, dt.datetime | dt.date | dt.time):
-        status = page.write_datetime(row, column, value, look)
+        status = page.write_datetime(row, column, value, cell_format)
     else:
-        status = page.write_number(row, column, value, look)
+        status = page.write_number(row, column, value, cell_format)
     if status:
         raise WorkbookError(f"cannot write row {row + 1} on sheet {page.name}: XlsxWriter returned {status}")

@@ -58,8 +58,8 @@ class Formats:
 
     def text(self, *, quoted: bool = False) -> Format:
         """Returns the format for text; if quoted, the cell remains text after a user edits it."""
-        look = {"align": "left", "indent": 1, "valign": "vcenter"}  # separates text from a number to its left
-        return self.of(**look, quote_prefix=True) if quoted else self.of(**look)
+        properties = {"align": "left", "indent": 1, "valign": "vcenter"}  # separates text from a number to its left
+        return self.of(**properties, quote_prefix=True) if quoted else self.of(**properties)
 
     def total(self, number_format: str, function: str = "sum") -> Format:
         """Returns the format for a total, which shows the function's name unless the function is sum or count."""
