@@ -13,8 +13,8 @@ from quire.object_store import Store
 from quire.partition_cache.cache import evict_damaged_rows
 from quire.record_types.stage_records import RowSlice, StagedPartition
 
-# How much to decode at a time, estimated from encoded sizes. Only these limits keep memory small while Parquet is decoded;
-# the workbook writer then cuts rows into batches whose boundaries depend on the rows alone (quire.xlsx.row_batches).
+# How much to decode at a time. The limits keep memory usage small while Parquet is decoded. They do not determine the
+# workbook writer's batches, whose boundaries depend on the rows alone (quire.xlsx.row_batches).
 DECODE_ROWS = 8_192
 DECODE_BYTES = 4 * 1024 * 1024
 
