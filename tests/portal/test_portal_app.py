@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from fastapi.routing import APIRoute
 from quire.errors import StoreUnavailableError
 from quire.object_store.memory_store import MemoryStore
 from quire.portal import access
+from quire.portal.api import ERROR_RESPONSES
 from quire.portal.portal_app import create_app
 from quire.portal.resources import PortalResources
 from quire.report.catalog import Catalog
+from quire.settings import CLONE
 
 from tests.events import events_report
 from tests.portal.in_process import Portal, open_portal
@@ -36,6 +39,12 @@ def test_create_app_uses_the_given_resources(portal: Portal) -> None:
     portal.app.dependency_overrides[access._caller] = lambda: portal.caller("ann")
     response = portal.get("/api/reports")
     assert (response.status_code, response.json()["detail"]) == (503, "the folder is away")
+
+
+def test_documented_error_statuses_are_those_of_the_api() -> None:
+    text = (CLONE / "docs" / "reference" / "portal-api.md").read_text()
+    table = text.partition("## Status codes")[2].partition("## ")[0]
+    assert [int(status) for status in re.findall(r"^\| (\d{3}) \|", table, re.M)] == list(ERROR_RESPONSES)
 
 
 def test_portal_resources_of_two_apps_are_separate() -> None:

@@ -49,11 +49,14 @@ ERROR_RESPONSES = {
     401: {"description": "Not signed in."},
     403: {"description": "You don't have permission, or a browser request has no valid token."},
     404: {"description": "Not found."},
+    408: {"description": "The body did not arrive in time."},
     409: {"description": "The report's current state does not allow this."},
     410: {"description": "Some of the run's files are missing from the store."},
     413: {"description": "The body exceeds 64 kB."},
+    414: {"description": "The path or the query string is too long."},
     422: {"description": "The request is invalid; `detail` explains why."},
-    429: {"description": "You have too many active runs, or your newer estimate replaced this one."},
+    429: {"description": "You have too many active runs or zip downloads, or your newer estimate replaced this one."},
+    431: {"description": "The headers are too large."},
     503: {"description": "The database, the store or Airflow is unavailable, or too many requests are running. Retry."},
 }
 SEARCH = Query(
