@@ -44,7 +44,7 @@ up: setup ## start PostgreSQL, S3 and Airflow on this machine and keep them runn
 down: setup ## stop what `make up` started
 	@$(BIN)/python -m quire.dev_stack down
 
-test: setup ## run every test against real PostgreSQL, S3 and Airflow
+test: setup ## run all tests but the slow and container tests, against real servers
 	@$(PYTEST) --numprocesses 2 --dist loadgroup
 
 test-fast: setup ## run the tests that need no server

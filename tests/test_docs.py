@@ -14,7 +14,7 @@ import yaml
 from quire.cli.app import app
 from quire.report.definition import ReportDefinition
 from quire.settings import CLONE
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from benchmarks.__main__ import PARTS
 from tests.definition_fields import field_names, has_path, validate_fragment
@@ -27,6 +27,7 @@ from tests.documents import (
     first_cells,
     identify,
     local_links,
+    prose,
     repository_files,
     source_text,
     spans,
@@ -45,6 +46,7 @@ EXAMPLE_VARIABLES = {"AIRFLOW_CONN_SHOP_WRITER", "AIRFLOW_CONN_SHOP_SIGNING"}
 CONFIGURATION = "config_templates/config.yml"  # Airflow's options, with their defaults
 TOP_FOLDERS = "plugins|tests|dags|docs|include|benchmarks|containers|kubernetes|[.]ci|[.]github"
 WEBHOOK_PAGE = DOCS / "how-to" / "ingest-webhooks.md"
+MAX_LINE_LENGTH = 120  # except in tables and code
 FIELDS = field_names()
 pages = pytest.mark.parametrize("page", PAGES, ids=identify)
 
@@ -63,6 +65,14 @@ def commands(group: TyperGroup, prefix: str = "") -> dict[str, TyperCommand]:
 def options(command: TyperCommand | TyperGroup) -> set[str]:
     """Returns a command's options, except ``--help``."""
     return {name for option in command.params if isinstance(option, TyperOption) for name in option.opts} - {"--help"}
+
+
+def usage(name: str) -> str:
+    """Returns a command with its arguments, as in ``quire check [REPORT]``."""
+    arguments = [argument for argument in COMMANDS[name].params if isinstance(argument, TyperArgument)]
+    names = [str(argument.name).upper() for argument in arguments]
+    shown = [name if argument.required else f"[{name}]" for name, argument in zip(names, arguments, strict=True)]
+    return " ".join(["quire", name, *shown])
 
 
 QUIRE = typer.main.get_group(app)
@@ -101,6 +111,13 @@ def test_path_exists(page: Path) -> None:
 
 
 @pages
+def test_page_has_short_lines_and_ends_with_a_newline(page: Path) -> None:
+    long = [line for line in prose(page).splitlines() if len(line) > MAX_LINE_LENGTH and not line.startswith("|")]
+    assert long == []
+    assert re.search(r"\S\n\Z", page.read_text())
+
+
+@pages
 def test_make_target_exists(page: Path) -> None:
     targets = set(re.findall(r"^([.a-z-]+):", (CLONE / "Makefile").read_text(), re.MULTILINE))
     called = {match[1] for line in code(page) if (match := re.match(r"make ([.a-z-]+)", line.strip()))}
@@ -130,8 +147,7 @@ def test_command_and_its_options_exist(page: Path) -> None:
 def test_every_command_and_option_is_documented() -> None:
     page = REFERENCE / "command-line.md"
     cells = first_cells(page, "# Command line")
-    documented = {re.sub(r"^quire | \[?[A-Z]+\]?", "", cell) for cell in cells}
-    assert set(COMMANDS) <= documented
+    assert {usage(name) for name in COMMANDS} == {cell for cell in cells if cell.startswith("quire ")}
     assert options(QUIRE).union(*map(options, COMMANDS.values())) == {cell for cell in cells if cell.startswith("--")}
 
 
