@@ -72,7 +72,9 @@ class OwnAirflow:
 def install(wheel: Path, folder: Path) -> Path:
     """Creates a virtual environment, and installs Airflow and then the wheel.
 
-    Airflow's constraints files are not in the package registry, so requirements.txt constrains both installations.
+    The documentation tells users to install with the constraints file that Airflow publishes on GitHub. This function
+    must also work offline, with only a package index, so requirements.txt constrains both installations instead. No
+    test checks that the wheel's ranges allow the versions in Airflow's constraints file.
     """
     environment, constraints = folder / "environment", folder / "constraints.txt"
     pins = PIN.findall((CLONE / "requirements.txt").read_text())

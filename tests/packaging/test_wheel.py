@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from quire.settings import CLONE
 
 from tests.packaging.wheels import build_wheel, package_files
 
@@ -22,6 +23,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 def read_metadata(wheel: zipfile.ZipFile, name: str) -> str:
     (path,) = (path for path in wheel.namelist() if path.endswith(f".dist-info/{name}"))
     return wheel.read(path).decode()
+
+
+def requirements_of(wheel: zipfile.ZipFile) -> list[Requirement]:
+    """Returns the wheel's requirements."""
+    lines = Parser().parsestr(read_metadata(wheel, "METADATA")).get_all("Requires-Dist") or []
+    return [Requirement(line) for line in lines]
 
 
 def test_wheel_contains_the_package_and_its_data_only(wheel: zipfile.ZipFile) -> None:
@@ -40,8 +47,23 @@ def test_wheel_declares_the_command_and_the_plugin(wheel: zipfile.ZipFile) -> No
     }
 
 
+def test_wheel_describes_the_project_and_cannot_be_uploaded(wheel: zipfile.ZipFile) -> None:
+    metadata = Parser().parsestr(read_metadata(wheel, "METADATA"))
+    readme = (CLONE / "README.md").read_text()
+    assert metadata.get_payload() == readme
+    first_sentence = " ".join(readme.split(".")[0].split())
+    assert metadata["Summary"].removeprefix("Exports ").split(" to ")[0] in first_sentence
+    assert "Private :: Do Not Upload" in (metadata.get_all("Classifier") or [])
+
+
+def test_wheel_requires_an_airflow_whose_private_api_it_knows(wheel: zipfile.ZipFile) -> None:
+    (airflow,) = (requirement for requirement in requirements_of(wheel) if requirement.name == "apache-airflow")
+    assert [airflow.specifier.contains(version) for version in ("3.2.9", "3.3.0", "3.3.9", "3.4.0")] == [
+        False, True, True, False,
+    ]  # fmt: skip
+
+
 def test_wheel_requires_ranges_and_no_pins(wheel: zipfile.ZipFile) -> None:
-    lines = Parser().parsestr(read_metadata(wheel, "METADATA")).get_all("Requires-Dist") or []
-    requirements = [Requirement(line) for line in lines]
+    requirements = requirements_of(wheel)
     assert {"apache-airflow", "polars", "xlsxwriter"} <= {requirement.name for requirement in requirements}
     assert [str(item) for item in requirements if "==" in str(item.specifier) or item.url] == []
