@@ -76,6 +76,17 @@ def test_download_of_a_missing_file_returns_410(server: str, manifest: Manifest,
     assert CLIENT.get(f"{server}/{manifest.run}/{manifest.files[0].name}").status_code == 302
 
 
+def test_download_of_a_file_that_was_published_again_is_found(
+    server: str, manifest: Manifest, store: MemoryStore
+) -> None:
+    url = f"{server}/{manifest.run}/summary.xlsx"
+    assert CLIENT.get(url).status_code == 302  # the portal caches the manifest
+    store.delete([entry.key for entry in store.list("reports/")])
+    again = publish_run(store, files={"summary.xlsx": b"again"})
+    response = CLIENT.get(url)
+    assert (again.run, response.status_code) == (manifest.run, 302)
+
+
 def test_download_of_a_truncated_file_returns_410(server: str, manifest: Manifest, store: MemoryStore) -> None:
     file = manifest.files[0]
     store.put(file.key, (store.read(file.key) or b"")[:-1])

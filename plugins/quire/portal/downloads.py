@@ -90,11 +90,11 @@ def get_file(
     access: FileAccessDep, run_key: RunKey, name: str, *, resources: ResourcesDep, store: StoreDep
 ) -> RedirectResponse:
     """Redirects to a file's stored object."""
-    manifest = _manifest(access, run_key, resources, store=store)
-    file = next((file for file in manifest.files if file.name == name), None)
-    if file is None:
-        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such file.")
-    ensure_files(access, manifest, [file], store=store)
+    file = _find_file(_manifest(access, run_key, resources, store=store), name)
+    if is_any_missing([file], store):  # the run may have been deleted and published again
+        manifest = _manifest(access, run_key, resources, store=store, reread=True)
+        file = _find_file(manifest, name)
+        ensure_files(access, manifest, [file], store=store)
     link = store.presign(file.key, seconds=_link_seconds(access.report), filename=file.name)
     return RedirectResponse(link, status.HTTP_302_FOUND)
 
@@ -148,9 +148,19 @@ def _link_seconds(report: str) -> int:
     return int(delivery.link_ttl.total_seconds())
 
 
-def _manifest(access: FileAccess, run_key: str, resources: PortalResources, *, store: Store) -> Manifest:
+def _find_file(manifest: Manifest, name: str) -> RenderedFile:
+    file = next((file for file in manifest.files if file.name == name), None)
+    if file is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such file.")
+    return file
+
+
+def _manifest(
+    access: FileAccess, run_key: str, resources: PortalResources, *, store: Store, reread: bool = False
+) -> Manifest:
+    read = resources.manifests.reread if reread else resources.manifests.read
     try:
-        return resources.manifests.read(store, access.report, run_key)
+        return read(store, access.report, run_key)
     except IntegrityError as error:
         raise HTTPException(
             status.HTTP_404_NOT_FOUND, "These files do not exist. They may have been deleted."

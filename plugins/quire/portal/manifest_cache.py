@@ -52,6 +52,16 @@ class ManifestCache:
         """
         return self._read(store, report, run_key)
 
+    def reread(self, store: Store, report: str, run_key: str) -> Manifest:
+        """Returns a manifest from the store, because a run that was deleted may have been published again.
+
+        Raises:
+            IntegrityError: the manifest does not exist or is damaged.
+        """
+        with self._lock:
+            self._manifests.pop((store.location, report, run_key), None)
+        return self._read(store, report, run_key)
+
     @cachedmethod(
         lambda self: self._manifests,
         key=lambda _, store, report, run_key: (store.location, report, run_key),
