@@ -54,11 +54,22 @@ class Days:
 
 
 @pytest.fixture(params=["2013-01-08", pytest.param("2013-12-31", marks=pytest.mark.slow)])
+def last_day(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=["tracked", "versions"])
+def freshness(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
 def days(
-    request: pytest.FixtureRequest, tmp_path: Path, fresh_database: str, s3_server: S3Server, bucket: S3Store
+    tmp_path: Path, fresh_database: str, s3_server: S3Server, bucket: S3Store, last_day: str, freshness: str
 ) -> Days:
     load_flights(fresh_database, reader_password="reader")
     definition = yaml.safe_load((CLONE / "include" / "reports" / "flights.yaml").read_text())
+    definition["source"]["freshness"] = freshness
     sql = (CLONE / "include" / "sql" / "flights" / "extract.sql").read_text()
     write_report(tmp_path, "flights", {**definition, "partition": "day", "workbook": {"detail": False}}, sql)
     write_report(tmp_path, "days", {**definition, "partition": "day", "workbook": {}}, sql)
@@ -68,7 +79,7 @@ def days(
         "AIRFLOW_CONN_QUIRE_STORE": s3_server.connection,
         "QUIRE_BUCKET": bucket.bucket,
     }
-    return Days(environment=environment, owner=fresh_database, end=request.param)
+    return Days(environment=environment, owner=fresh_database, end=last_day)
 
 
 def test_days_are_read_once_and_again_after_changes_of_the_tables(days: Days) -> None:
@@ -103,6 +114,7 @@ def test_days_are_read_once_and_again_after_changes_of_the_tables(days: Days) ->
     assert empty["rows"] == 0
 
 
+@pytest.mark.parametrize("freshness", ["versions"], indirect=True)
 def test_one_changed_row_renders_one_workbook_again(days: Days) -> None:
     before = days.run("days")
     days.execute(f"UPDATE flights SET distance = distance + 1 WHERE ctid = {ONE_ROW}")
@@ -115,6 +127,7 @@ def test_one_changed_row_renders_one_workbook_again(days: Days) -> None:
     assert [file["name"] for file in after["files"]] == [file["name"] for file in before["files"]]
 
 
+@pytest.mark.parametrize("freshness", ["tracked"], indirect=True)
 def test_backfill_stores_partitions_that_runs_reuse_and_gc_keeps(days: Days) -> None:
     output = days.command("backfill", "flights", "--start", "2013-01-01", "--end", days.end)
     number = len(days.run()["partitions"])
@@ -127,6 +140,7 @@ def test_backfill_stores_partitions_that_runs_reuse_and_gc_keeps(days: Days) -> 
     assert days.extracted() == []
 
 
+@pytest.mark.parametrize("freshness", ["tracked"], indirect=True)
 def test_backfill_of_a_report_without_reuse_is_rejected(days: Days, tmp_path: Path) -> None:
     file = tmp_path / "reports" / "flights.yaml"
     file.write_text(file.read_text().replace("freshness: tracked", "freshness: always"))

@@ -10,13 +10,13 @@ from quire.aggregation.measure_expression import parse_expression
 from quire.aggregation.result_columns import validate_columns
 from quire.date_range import DateRange
 from quire.errors import error_context
-from quire.partition_cache.freshness import ensure_tables_tracked
+from quire.partition_cache.freshness import ensure_changes_detectable
 from quire.postgres import SourceSession, open_transaction
 from quire.postgres.arrow_types import numeric_scale
 from quire.postgres.partition_query import bound_query, query_columns
 from quire.postgres.query_hints import query_advice
 from quire.postgres.search_path import search_path_advice
-from quire.postgres.tracking.coverage import unlisted_tables
+from quire.postgres.table_coverage import unlisted_tables
 from quire.record_types.stage_records import SourceColumn
 from quire.report.definition import Parameter, ReportDefinition
 from quire.report.request import RunRequest
@@ -52,9 +52,9 @@ def validate_query(definition: ReportDefinition, *, session: SourceSession) -> t
         validate_columns(definition, columns)
         path_advice = tuple(search_path_advice(transaction))
         unlisted: tuple[str, ...] = ()
-        if definition.source.freshness == "tracked":
+        if definition.source.freshness in ("tracked", "versions"):
             unlisted = unlisted_tables(definition, sql, transaction=transaction)
-            ensure_tables_tracked(definition, partition, transaction=transaction)
+            ensure_changes_detectable(definition, partition, transaction=transaction)
     return (
         *query_advice(definition.sql_text),
         *_advice(definition, columns),

@@ -12,14 +12,16 @@ from quire.date_range import DatePartition
 from quire.postgres import SourceTransaction
 from quire.postgres.arrow_types import quote_identifier
 from quire.postgres.partition_query import bound_query
-from quire.postgres.tracking.tokens import ensure_tables_not_rewritten, tracked_tokens
+from quire.postgres.row_versions import version_tokens, versioned_tables
+from quire.postgres.table_rewrites import ensure_tables_not_rewritten
+from quire.postgres.tracking.tokens import tracked_tokens
 from quire.record_types.serialization import digest
 from quire.record_types.stage_records import SourceColumn, StagedPartition
 from quire.report.definition import Probe, ReportDefinition
 from quire.report.request import RunRequest
 
 MICROSECONDS = 1_000_000
-MIN_TOKENS_AT_ONCE = 8  # querying the change log takes about as long for 8 partitions as for 1
+FIRST_TOKENS = {"tracked": 8}  # reading the change log takes about as long for 8 partitions as for 1
 
 
 def freshness_tokens(
@@ -51,8 +53,9 @@ def freshness_tokens(
     freshness = definition.source.freshness
     if freshness == "always":
         return {partition.key: digest(*run) for partition in partitions}
-    if freshness == "tracked":
-        tokens = tracked_tokens(definition, partitions, transaction=transaction)
+    if freshness == "tracked" or freshness == "versions":
+        read_tokens = tracked_tokens if freshness == "tracked" else version_tokens
+        tokens = read_tokens(definition, partitions, transaction=transaction)
         return {key: digest(token, *forced) if forced else token for key, token in tokens.items()}
     states = _probe(
         definition, request, partitions, columns=columns, transaction=transaction, probe_column=freshness.probe
@@ -73,9 +76,9 @@ def freshness_token_reader(
 ) -> Callable[[DatePartition], str]:
     """Returns a function that reads a partition's freshness token in the transaction's snapshot.
 
-    Tokens from the change log are read in batches that double in size. The first batch is small, because the snapshot
-    may expire before the last partition is read. A probe reads a partition's rows, so it runs only when that
-    partition's token is needed.
+    Tokens from the change log or from row versions are read in batches that double in size. The first batch is small,
+    because the snapshot may expire before the last partition is read. A probe reads a partition's rows, so it runs only
+    when that partition's token is needed.
 
     Args:
         definition: the report.
@@ -97,11 +100,11 @@ def freshness_token_reader(
             return token
 
         return probe
-    tokens = dict[str, str]()
+    tokens, first = dict[str, str](), FIRST_TOKENS.get(definition.source.freshness, 1)
 
     def read(partition: DatePartition) -> str:
         while partition.key not in tokens and len(tokens) < len(partitions):
-            following = partitions[len(tokens) : len(tokens) + max(MIN_TOKENS_AT_ONCE, len(tokens))]
+            following = partitions[len(tokens) : len(tokens) + max(first, len(tokens))]
             tokens.update(freshness_tokens(definition, request, following, columns=columns, transaction=transaction))
         return tokens[partition.key]
 
@@ -118,27 +121,31 @@ def is_reusable(definition: ReportDefinition, request: RunRequest) -> bool:
     return detects_changes(definition) and not request.force
 
 
-def ensure_tables_tracked(
+def ensure_changes_detectable(
     definition: ReportDefinition, partition: DatePartition, *, transaction: SourceTransaction
 ) -> None:
-    """Checks that a report's tables are tracked if it has ``freshness: tracked``.
+    """Checks that changes to a report's tables can be detected, without reading any rows.
 
     Raises:
-        NotTrackedError: a trigger is missing or disabled on a table or one of its partitions.
+        DefinitionError: the report has ``freshness: versions``, but a table's rows have no versions.
+        NotTrackedError: the report has ``freshness: tracked``, but a trigger is missing or disabled on a table or one
+            of its partitions.
     """
     if definition.source.freshness == "tracked":
         tracked_tokens(definition, [partition], transaction=transaction)
+    elif definition.source.freshness == "versions":
+        versioned_tables(definition, transaction=transaction)
 
 
 def ensure_consistent_read(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
     """Checks after a read that the rows match their partition's freshness token.
 
     Raises:
-        SourceUnavailableError: a tracked table was truncated or rewritten after the token was read, but before the rows
+        SourceUnavailableError: a table was truncated or rewritten after the token was read, but before the rows
             were read.
     """
-    if definition.source.freshness == "tracked":
-        ensure_tables_not_rewritten(definition, transaction=transaction)
+    if definition.source.freshness in ("tracked", "versions"):
+        ensure_tables_not_rewritten(definition.source.tables, transaction=transaction)
 
 
 def changed_partitions(

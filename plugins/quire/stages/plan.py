@@ -11,7 +11,7 @@ from quire.aggregation.result_columns import validate_columns
 from quire.errors import error_context
 from quire.object_store import Store
 from quire.partition_cache.cache import find_cached_partitions, partition_folder
-from quire.partition_cache.freshness import ensure_tables_tracked, freshness_tokens, is_reusable
+from quire.partition_cache.freshness import ensure_changes_detectable, freshness_tokens, is_reusable
 from quire.partition_cache.source_digest import read_source_digest
 from quire.postgres import SourceSession, open_transaction
 from quire.postgres.partition_query import estimate_query, query_columns
@@ -55,7 +55,7 @@ def plan_partitions(
         if is_reusable(definition, request):
             tokens = freshness_tokens(definition, request, partitions, columns=columns, transaction=transaction)
         else:
-            ensure_tables_tracked(definition, partitions[0], transaction=transaction)
+            ensure_changes_detectable(definition, partitions[0], transaction=transaction)
     with error_context(report=definition.name):
         cached = _find_cached(definition, source_digest, tokens, store=store)
     cached_keys = {partition.key for partition in cached}

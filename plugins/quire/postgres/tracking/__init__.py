@@ -5,7 +5,6 @@ triggers       creates and drops the triggers on a table or partition, and the f
 arrived_rows   logs the rows in a partition that was attached after tracking began
 inspection     reads table and trigger states from PostgreSQL's catalogs
 tokens         computes each partition's freshness token from the log
-coverage       finds the tables that a query reads
 
 Code that only reads tokens needs psycopg2 but not psycopg, so this file does not import the package's modules.
 """

@@ -10,6 +10,7 @@ from typing import Any
 
 from quire.errors import NotTrackedError
 from quire.postgres import SourceTransaction
+from quire.postgres.table_rewrites import resolution_query, resolved_tables
 from quire.report.definition import SourceTable
 from quire.report.sql_literal import literal
 
@@ -107,24 +108,6 @@ def trigger_name(event: str, time_column: str | None) -> str:
     """Returns a trigger's name, which fits within PostgreSQL's limit even if the column has a long name."""
     suffix = hashlib.sha256(time_column.encode()).hexdigest()[:_SUFFIX_LENGTH] if time_column else "all"
     return f"quire_{event}_{suffix}"
-
-
-def resolution_query(tables: Sequence[SourceTable]) -> str:
-    """Returns a query that yields each table's OID, one row per table.
-
-    The query runs under the connection's own search_path. Under any search_path, it calls only PostgreSQL's own
-    functions, because it qualifies all names and uses no operators.
-    """
-    rows = ", ".join(
-        f"({position}, pg_catalog.to_regclass({literal(table.name)}::pg_catalog.text)::pg_catalog.oid::pg_catalog.int8)"
-        for position, table in enumerate(tables)
-    )
-    return f"SELECT position, relation FROM (VALUES {rows}) AS resolved (position, relation)"  # noqa: S608 - quoted literals
-
-
-def resolved_tables(rows: Sequence[Mapping[str, Any]]) -> tuple[int | None, ...]:
-    """Returns the OIDs from the rows of ``resolution_query``, in the tables' order; None stands for a missing table."""
-    return tuple(row["relation"] for row in sorted(rows, key=lambda row: int(row["position"])))
 
 
 def _wanted_rows(tables: Sequence[SourceTable], relations: Sequence[int | None]) -> str:

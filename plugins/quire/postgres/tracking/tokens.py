@@ -10,9 +10,9 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from quire.date_range import DatePartition
-from quire.errors import NotTrackedError, SourceUnavailableError
+from quire.errors import NotTrackedError
 from quire.postgres import SourceTransaction
-from quire.postgres.tracking.inspection import TableState, inspect_tables, resolution_query, resolved_tables
+from quire.postgres.tracking.inspection import TableState, inspect_tables
 from quire.record_types.serialization import digest
 from quire.report.definition import ReportDefinition
 from quire.report.sql_literal import literal
@@ -94,46 +94,6 @@ def ensure_tracked(definition: ReportDefinition, *, transaction: SourceTransacti
         partition = "" if is_table else f" in its partition {next(iter(first.incomplete.values()))}"
         raise _not_tracked(definition, f"changes to {names} are not tracked{partition}")
     return states
-
-
-def ensure_tables_not_rewritten(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
-    """Checks, after the rows have been read, that no table has been emptied or rewritten since the snapshot.
-
-    If a statement truncates or rewrites a table, or attaches, detaches or drops a partition, older snapshots also see
-    the result. While the report's query holds its locks, it blocks these statements. This function detects statements
-    that ran between the snapshot and the locks. It compares the results of catalog queries, which reflect the snapshot,
-    with those of catalog functions, which reflect the current state.
-
-    Raises:
-        SourceUnavailableError: a table was emptied, rewritten or repartitioned.
-    """
-    tables = definition.source.tables
-    relations = resolved_tables(transaction.fetch(resolution_query(tables)))
-    wanted = ", ".join(
-        f"({literal(table.name)}::text, {'NULL' if relation is None else relation}::oid)"
-        for table, relation in zip(tables, relations, strict=True)
-    )
-    replaced = transaction.fetch_own(f"""
-WITH RECURSIVE tree (name, root, node) AS (
-    SELECT name, relation, relation FROM (VALUES {wanted}) AS wanted (name, relation)
-    UNION
-    SELECT tree.name, tree.root, link.inhrelid
-      FROM tree JOIN pg_inherits AS link ON link.inhparent = tree.node AND NOT link.inhdetachpending
-)
-SELECT min(name) AS name FROM (
-    SELECT name FROM tree LEFT JOIN pg_class AS class ON class.oid = tree.node
-     WHERE class.relkind IS NULL
-        OR class.relkind = 'r' AND class.relfilenode IS DISTINCT FROM pg_relation_filenode(node)
-    UNION ALL
-    SELECT name FROM (SELECT DISTINCT name, root FROM tree) AS roots, pg_partition_tree(root::regclass) AS part
-     WHERE part.relid NOT IN (SELECT node FROM tree WHERE tree.root = roots.root)
-    UNION ALL
-    SELECT name FROM tree JOIN pg_class AS class ON class.oid = tree.root
-     WHERE class.relkind = 'p' AND tree.node NOT IN (SELECT relid FROM pg_partition_tree(tree.root::regclass))
-) AS replaced
-""")[0]["name"]  # noqa: S608 - names are quoted literals
-    if replaced:
-        raise SourceUnavailableError(f"{replaced} was emptied, rewritten or repartitioned while it was read")
 
 
 def _epoch(definition: ReportDefinition, state: TableState, rows: Sequence[dict[str, Any]], *, position: int) -> str:

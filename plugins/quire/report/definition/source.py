@@ -37,7 +37,7 @@ class Probe(StrictModel):
 
 
 Freshness = Annotated[
-    Annotated[Literal["tracked", "always"], Tag("<word>")] | Annotated[Probe, Tag("<mapping>")],
+    Annotated[Literal["tracked", "versions", "always"], Tag("<word>")] | Annotated[Probe, Tag("<mapping>")],
     Discriminator(value_kind),
 ]
 
@@ -50,7 +50,7 @@ class Source(StrictModel):
         time_column: the result column that determines a row's partition.
         tables: the tables that the query reads.
         connection: the Airflow connection ID.
-        freshness: ``tracked``, ``always`` or a ``Probe``.
+        freshness: ``tracked``, ``versions``, ``always`` or a ``Probe``.
         parallel: the maximum number of concurrent extracts per run.
         timeout: the maximum duration for an extract.
     """
@@ -71,6 +71,7 @@ class Source(StrictModel):
             raise field_error(
                 f"must be at most {MAX_TIMEOUT.days}d, PostgreSQL's limit for statement_timeout", "timeout"
             )
-        if self.freshness == "tracked" and not self.tables:
-            raise field_error("tracked requires source.tables: list the tables that the query reads", "freshness")
+        if self.freshness in ("tracked", "versions") and not self.tables:
+            reason = f"{self.freshness} requires source.tables: list the tables that the query reads"
+            raise field_error(reason, "freshness")
         return self

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from quire.postgres import SourceTransaction
-from quire.postgres.tracking.inspection import inspect_tables
+from quire.postgres.table_rewrites import resolution_query, resolved_tables
 from quire.report.definition import ReportDefinition
 from quire.report.sql_template import Statement
 
-_LOCKED_TABLES = """
+_UNLISTED_TABLES = """
 WITH RECURSIVE tree (node, root) AS (
     SELECT class.oid, class.oid
       FROM pg_locks JOIN pg_class AS class ON class.oid = pg_locks.relation
@@ -17,11 +17,16 @@ WITH RECURSIVE tree (node, root) AS (
            SELECT oid FROM pg_namespace WHERE nspname IN ('pg_catalog', 'information_schema', 'pg_toast', 'quire'))
     UNION
     SELECT tree.node, link.inhparent FROM tree JOIN pg_inherits AS link ON link.inhrelid = tree.root
+),
+listed (node) AS (
+    SELECT unnest(ARRAY[{listed}]::oid[])
+    UNION
+    SELECT link.inhrelid FROM listed JOIN pg_inherits AS link ON link.inhparent = listed.node
 )
-SELECT node::bigint AS node, format('%I.%I', nspname, relname) AS name
+SELECT format('%I.%I', nspname, relname) AS name
   FROM tree JOIN pg_class AS class ON class.oid = root JOIN pg_namespace AS space ON space.oid = relnamespace
- WHERE NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = root)
- ORDER BY 2, 1
+ WHERE NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = root) AND node NOT IN (SELECT node FROM listed)
+ ORDER BY 1
 """
 
 
@@ -38,12 +43,11 @@ def unlisted_tables(definition: ReportDefinition, sql: Statement, *, transaction
         transaction: a transaction in which no other query has read any tables.
 
     Raises:
-        NotTrackedError: a listed table cannot be tracked.
         QueryError: PostgreSQL rejected the query.
         SourceUnavailableError: PostgreSQL cannot be reached.
     """
     transaction.explain(sql)
-    locked = transaction.fetch_own(_LOCKED_TABLES)
-    states = inspect_tables(definition.source.tables, transaction=transaction)
-    listed = {node for state in states for node in state.nodes}
-    return tuple(dict.fromkeys(row["name"] for row in locked if row["node"] not in listed))
+    relations = resolved_tables(transaction.fetch(resolution_query(definition.source.tables)))
+    listed = ", ".join(str(relation) for relation in relations if relation is not None)
+    rows = transaction.fetch_own(_UNLISTED_TABLES.replace("{listed}", listed))
+    return tuple(dict.fromkeys(row["name"] for row in rows))

@@ -1,0 +1,222 @@
+"""Computes freshness tokens from row versions, without triggers and with no privilege other than SELECT.
+
+PostgreSQL stores in each row, in the system column ``xmin``, which transaction wrote it. INSERT and UPDATE write rows
+with the current transaction's number, and DELETE removes rows. Later transactions never write an earlier number, so the
+multiset of these numbers in a partition changes with every change. VACUUM and VACUUM FULL keep them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Any
+
+from quire.date_range import DatePartition
+from quire.errors import DefinitionError
+from quire.postgres import SourceTransaction
+from quire.postgres.arrow_types import quote_identifier
+from quire.postgres.table_rewrites import resolution_query, resolved_tables
+from quire.record_types.serialization import digest
+from quire.report.definition import ReportDefinition, SourceTable
+from quire.report.sql_literal import literal
+
+ALL_PARTITIONS = -1  # the segment for rows that can affect every partition
+TABLE_KINDS = ("r", "p", "m")
+ZONED, LOCAL, DATE = "timestamp with time zone", "timestamp without time zone", "date"
+_KINDS = {"v": "a view", "f": "a foreign table", "S": "a sequence", "i": "an index"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionedTable:
+    """A table whose rows have versions.
+
+    Args:
+        table: the table's entry in the definition.
+        name: the table's qualified and quoted name.
+        column_type: the time column's type, or None if the table has no time column.
+        generated: a digest of the virtual columns' expressions, or None if there are none. ALTER TABLE can change an
+            expression without writing any row.
+    """
+
+    table: SourceTable
+    name: str
+    column_type: str | None
+    generated: str | None
+
+
+def version_tokens(
+    definition: ReportDefinition, partitions: Sequence[DatePartition], *, transaction: SourceTransaction
+) -> dict[str, str]:
+    """Returns each partition's freshness token, by partition key. Executes two queries, and one more for each table.
+
+    A token is a digest of two numbers for each table: the number of rows, and the sum of a 64-bit hash of each row's
+    transaction number and table. Rows whose time is NULL or infinite, and all rows of tables without a time column,
+    count in every partition.
+
+    Args:
+        definition: the report, whose ``freshness`` must be ``versions``.
+        partitions: the partitions, in order; gaps are allowed.
+        transaction: the transaction whose snapshot determines the tokens.
+
+    Raises:
+        DefinitionError: a relation is not a table, its rows have no versions, this role cannot read all of it, or its
+            time column does not exist.
+        QueryError: PostgreSQL rejected a statement.
+        SourceUnavailableError: PostgreSQL cannot be reached.
+    """
+    tables = versioned_tables(definition, transaction=transaction)
+    states = [list(_segments(table, partitions, transaction=transaction)) for table in tables]
+    return {
+        partition.key: digest(
+            "versions",
+            [
+                [table.table.name, table.table.time_column, table.generated, *table_states[number]]
+                for table, table_states in zip(tables, states, strict=True)
+            ],
+        )
+        for number, partition in enumerate(partitions)
+    }
+
+
+def versioned_tables(definition: ReportDefinition, *, transaction: SourceTransaction) -> tuple[VersionedTable, ...]:
+    """Checks that the rows of each of the report's tables have versions, and returns the tables.
+
+    Raises:
+        DefinitionError: see ``version_tokens``.
+        QueryError: PostgreSQL rejected a statement.
+        SourceUnavailableError: PostgreSQL cannot be reached.
+    """
+    tables = definition.source.tables
+    relations = resolved_tables(transaction.fetch(resolution_query(tables)))
+    rows = transaction.fetch_own(_inspection_query(tables, relations))
+    return tuple(_versioned_table(table, row) for table, row in zip(tables, rows, strict=True))
+
+
+def _versioned_table(table: SourceTable, row: Mapping[str, Any]) -> VersionedTable:
+    name = table.name
+    if row["name"] is None:
+        raise DefinitionError(f"source.tables: table {name} does not exist")
+    if row["kind"] not in TABLE_KINDS:
+        kind = _KINDS.get(row["kind"], "another kind of relation")
+        raise DefinitionError(
+            f"source.tables: {name} is {kind}, whose rows have no versions. List the underlying tables, or use another "
+            "source.freshness"
+        )
+    if row["foreign_node"]:
+        node = row["foreign_node"]
+        place = f"partition {node} is" if node != row["name"] else "rows are"
+        raise DefinitionError(
+            f"source.tables: {name}: its {place} not stored in PostgreSQL's own format, which contains row versions. "
+            "Use another source.freshness"
+        )
+    if not row["readable"]:
+        raise DefinitionError(
+            f"source.tables: freshness: versions requires SELECT on all columns of {name}. "
+            f"Run GRANT SELECT ON {row['name']} TO {row['role']}"
+        )
+    if table.time_column and row["column_type"] not in (ZONED, LOCAL, DATE):
+        problem = f"is of type {row['column_type']}" if row["column_type"] else "does not exist"
+        raise DefinitionError(
+            f"source.tables: {name}: time_column {table.time_column} {problem}. It must be a timestamptz, timestamp or "
+            "date"
+        )
+    return VersionedTable(table=table, name=row["name"], column_type=row["column_type"], generated=row["generated"])
+
+
+def _inspection_query(tables: Sequence[SourceTable], relations: Sequence[int | None]) -> str:
+    """Returns a query that yields each table's properties, one row per table, in the same order."""
+    wanted = ", ".join(
+        f"({position}, {'NULL' if relation is None else relation}::oid, {literal(table.time_column)}::name)"
+        for position, (table, relation) in enumerate(zip(tables, relations, strict=True))
+    )
+    return f"""
+WITH RECURSIVE wanted (position, relation, time_column) AS (VALUES {wanted}),
+tree (position, node) AS (
+    SELECT position, relation FROM wanted WHERE relation IS NOT NULL
+    UNION
+    SELECT tree.position, link.inhrelid
+      FROM tree JOIN pg_inherits AS link ON link.inhparent = tree.node AND NOT link.inhdetachpending
+)
+SELECT wanted.position,
+       class.oid::regclass::text AS name,
+       class.relkind::text AS kind,
+       has_table_privilege(class.oid, 'SELECT') AS readable,
+       quote_ident(current_user) AS role,
+       (SELECT format_type(coalesce(nullif(type.typbasetype, 0), type.oid), NULL)
+          FROM pg_attribute AS attribute JOIN pg_type AS type ON type.oid = attribute.atttypid
+         WHERE attrelid = class.oid AND attname = wanted.time_column AND attnum > 0 AND NOT attisdropped
+       ) AS column_type,
+       (SELECT min(node::regclass::text) FROM tree JOIN pg_class AS part ON part.oid = tree.node
+         WHERE tree.position = wanted.position
+           AND (part.relkind NOT IN ('r', 'p', 'm') OR part.relkind <> 'p' AND part.relam <> heap.oid)) AS foreign_node,
+       (SELECT encode(sha256(convert_to(string_agg(
+                   format('%s %s %s', node, attname, pg_get_expr(adbin, adrelid)), ', ' ORDER BY node, attname
+               ), 'UTF8')), 'hex')
+          FROM tree JOIN pg_attribute ON attrelid = tree.node JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+         WHERE tree.position = wanted.position AND attgenerated = 'v') AS generated
+  FROM wanted CROSS JOIN (SELECT oid FROM pg_am WHERE amname = 'heap') AS heap
+  LEFT JOIN pg_class AS class ON class.oid = wanted.relation
+ ORDER BY wanted.position
+"""  # noqa: S608 - names are quoted literals
+
+
+def _segments(
+    table: VersionedTable, partitions: Sequence[DatePartition], *, transaction: SourceTransaction
+) -> Iterator[tuple[int, int]]:
+    """Yields, for each partition, the number of rows that can affect it, and the sum of their hashes."""
+    bounds = [_bounds(partition, table.column_type) for partition in partitions]
+    edges = sorted({edge for pair in bounds for edge in pair})
+    rows = transaction.fetch_own(_versions_query(table, edges, _merged_ranges(bounds)))
+    states = {row["segment"]: (int(row["rows"]), int(row["total"])) for row in rows}
+    positions = {edge: position for position, edge in enumerate(edges)}
+    for start, stop in bounds:
+        # segment i is between edges i - 1 and i
+        segments = (ALL_PARTITIONS, *range(positions[start] + 1, positions[stop] + 1))
+        counts = [states.get(segment, (0, 0)) for segment in segments]
+        yield sum(count for count, _ in counts), sum(total for _, total in counts)
+
+
+def _versions_query(table: VersionedTable, edges: Sequence[date], ranges: Sequence[tuple[date, date]]) -> str:
+    version = "hash_record_extended(ROW(xmin, tableoid), 0)"
+    if table.table.time_column is None:
+        return f"""
+SELECT {ALL_PARTITIONS} AS segment, count(*)::text AS rows, coalesce(sum({version}), 0)::text AS total
+  FROM {table.name}
+"""  # noqa: S608 - PostgreSQL returned the quoted name
+    column = quote_identifier(table.table.time_column)
+    bounds = ", ".join(literal(edge) for edge in edges)
+    unbounded = f"({column} IS NULL OR {column} = '-infinity' OR {column} = 'infinity')"
+    inside = " OR ".join(f"{column} >= {literal(start)} AND {column} < {literal(stop)}" for start, stop in ranges)
+    return f"""
+SELECT segment, count(*)::text AS rows, sum(version)::text AS total
+  FROM (
+      SELECT CASE WHEN {unbounded} THEN {ALL_PARTITIONS}
+                  ELSE width_bucket({column}::{table.column_type}, ARRAY[{bounds}]::{table.column_type}[])
+             END AS segment,
+             {version} AS version
+        FROM {table.name}
+       WHERE {inside} OR {unbounded}
+  ) AS versions
+ GROUP BY segment
+"""  # noqa: S608 - names are quoted, and bounds are literals
+
+
+def _bounds(partition: DatePartition, column_type: str | None) -> tuple[date, date]:
+    """Returns a partition's half-open range as values of a time column; local times are in the report's time zone."""
+    if column_type == ZONED:
+        return partition.starts_at, partition.stops_at
+    if column_type == LOCAL:
+        return datetime.combine(partition.start, time()), datetime.combine(partition.stop, time())
+    return partition.start, partition.stop
+
+
+def _merged_ranges(bounds: Sequence[tuple[date, date]]) -> list[tuple[date, date]]:
+    """Merges adjacent ranges, so that the query does not read the rows in gaps between partitions."""
+    merged = list[tuple[date, date]]()
+    for start, stop in bounds:
+        if merged and merged[-1][1] == start:
+            merged[-1] = (merged[-1][0], stop)
+        else:
+            merged.append((start, stop))
+    return merged

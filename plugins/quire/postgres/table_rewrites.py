@@ -1,0 +1,68 @@
+"""Detects statements that change tables in a way that even older snapshots see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from quire.errors import SourceUnavailableError
+from quire.postgres import SourceTransaction
+from quire.report.definition import SourceTable
+from quire.report.sql_literal import literal
+
+
+def resolution_query(tables: Sequence[SourceTable]) -> str:
+    """Returns a query that yields each table's OID, one row per table.
+
+    The query runs under the connection's own search_path. Under any search_path, it calls only PostgreSQL's own
+    functions, because it qualifies all names and uses no operators.
+    """
+    rows = ", ".join(
+        f"({position}, pg_catalog.to_regclass({literal(table.name)}::pg_catalog.text)::pg_catalog.oid::pg_catalog.int8)"
+        for position, table in enumerate(tables)
+    )
+    return f"SELECT position, relation FROM (VALUES {rows}) AS resolved (position, relation)"  # noqa: S608 - quoted literals
+
+
+def resolved_tables(rows: Sequence[Mapping[str, Any]]) -> tuple[int | None, ...]:
+    """Returns the OIDs from the rows of ``resolution_query``, in the tables' order; None stands for a missing table."""
+    return tuple(row["relation"] for row in sorted(rows, key=lambda row: int(row["position"])))
+
+
+def ensure_tables_not_rewritten(tables: Sequence[SourceTable], *, transaction: SourceTransaction) -> None:
+    """Checks, after the rows have been read, that no table has been emptied or rewritten since the snapshot.
+
+    If a statement truncates or rewrites a table, or attaches, detaches or drops a partition, older snapshots also see
+    the result. While the report's query holds its locks, it blocks these statements. This function detects statements
+    that ran between the snapshot and the locks. It compares the results of catalog queries, which reflect the snapshot,
+    with those of catalog functions, which reflect the current state.
+
+    Raises:
+        SourceUnavailableError: a table was emptied, rewritten or repartitioned.
+    """
+    relations = resolved_tables(transaction.fetch(resolution_query(tables)))
+    wanted = ", ".join(
+        f"({literal(table.name)}::text, {'NULL' if relation is None else relation}::oid)"
+        for table, relation in zip(tables, relations, strict=True)
+    )
+    replaced = transaction.fetch_own(f"""
+WITH RECURSIVE tree (name, root, node) AS (
+    SELECT name, relation, relation FROM (VALUES {wanted}) AS wanted (name, relation)
+    UNION
+    SELECT tree.name, tree.root, link.inhrelid
+      FROM tree JOIN pg_inherits AS link ON link.inhparent = tree.node AND NOT link.inhdetachpending
+)
+SELECT min(name) AS name FROM (
+    SELECT name FROM tree LEFT JOIN pg_class AS class ON class.oid = tree.node
+     WHERE class.relkind IS NULL
+        OR class.relkind IN ('r', 'm') AND class.relfilenode IS DISTINCT FROM pg_relation_filenode(node)
+    UNION ALL
+    SELECT name FROM (SELECT DISTINCT name, root FROM tree) AS roots, pg_partition_tree(root::regclass) AS part
+     WHERE part.relid NOT IN (SELECT node FROM tree WHERE tree.root = roots.root)
+    UNION ALL
+    SELECT name FROM tree JOIN pg_class AS class ON class.oid = tree.root
+     WHERE class.relkind = 'p' AND tree.node NOT IN (SELECT relid FROM pg_partition_tree(tree.root::regclass))
+) AS replaced
+""")[0]["name"]  # noqa: S608 - names are quoted literals
+    if replaced:
+        raise SourceUnavailableError(f"{replaced} was emptied, rewritten or repartitioned while it was read")
