@@ -10,6 +10,7 @@ import sys
 from benchmarks.end_to_end import measure_end_to_end
 from benchmarks.extract import measure_extract
 from benchmarks.freshness import measure_freshness
+from benchmarks.latency import measure_latency
 from benchmarks.places import FOLDER
 from benchmarks.render import measure_render
 from benchmarks.scale import measure_scale
@@ -23,6 +24,7 @@ PARTS = {
     "scale": measure_scale,
     "stored": measure_stored,
     "tracking": measure_tracking,
+    "latency": measure_latency,
     "freshness": measure_freshness,
 }
 
