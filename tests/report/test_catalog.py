@@ -113,7 +113,7 @@ def test_missing_folder_is_rejected(tmp_path: Path) -> None:
         ("partition: month", "partition: mnth", "7: partition: is 'mnth': use one of day, week, month, quarter, year"),
         ("partition: month", "partition: mnth", "; did you mean month?"),
         ("New_York", "NewYork", "8: timezone: is 'America/NewYork': use an IANA time zone"),
-        ("tracked", "trackd", "6: source.freshness: is 'trackd': use one of tracked, always; did you mean tracked?"),
+        ("tracked", "trackd", "use one of tracked, versions, always; did you mean tracked?"),
         ("tracked", "{prob: a}", "6: source.freshness.prob: unknown key; did you mean probe?"),
         ("tracked", "5", "6: source.freshness: is 5: must be a mapping"),
         ("[AA, B6]", "[AA, NO]", "10: parameters.carrier.enum[1]: is false: quote it, as in 'false'"),
