@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -24,10 +23,3 @@ def test_write_workbook_wide_or_long_rows_stay_within_memory_budget(case: str) -
     command = [sys.executable, "-m", "tests.xlsx.peak_memory", case, batches]
     process = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(process.stdout) < BUDGET_MIB
-
-
-@pytest.mark.skipif(importlib.util.find_spec("pandas") is None, reason="pandas is not installed")
-def test_write_workbook_column_of_any_type_does_not_import_pandas() -> None:
-    command = [sys.executable, "-m", "tests.xlsx.imported_pandas"]
-    process = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert process.stdout == "\n"

@@ -1,9 +1,8 @@
-"""Script: writes a workbook with a column of each type, and prints "pandas" if doing so imported pandas."""
+"""Writes a workbook with a column of each type."""
 
 from __future__ import annotations
 
 import datetime as dt
-import sys
 from decimal import Decimal
 
 import polars as pl
@@ -18,7 +17,7 @@ ROWS = 20_000
 LONG = "x" * (4 * BATCH_BYTES // ROWS)
 
 
-def main() -> None:
+def write_every_column_type() -> None:
     """Writes shared strings, inline strings, strings too long for batches or cells, and columns of every other type."""
     frame = pl.DataFrame(
         {
@@ -47,8 +46,3 @@ def main() -> None:
     made_at = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
     book = Workbook(title="t", subject="s", made_at=made_at, timezone="UTC", detail=detail, static_sheets=lambda _: ())
     write_workbook(book, open_null_sink)
-    print(*(name for name in sys.modules if name == "pandas"))
-
-
-if __name__ == "__main__":
-    main()
