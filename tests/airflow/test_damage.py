@@ -40,7 +40,9 @@ def test_run_over_a_damaged_partition_replaces_it_and_succeeds(running_stack: Lo
     _, first = publish(client, DAYS)
     rows = read_manifest(store, "daily", first["run"]).partitions[1].object_key
     flip_bit(store, rows)
-    store.delete([f"reports/daily/{first['run']}/manifest.json"])  # so that the next run renders the files again
+    # so that the next run renders the files again
+    store.delete([f"reports/daily/{first['run']}/manifest.json"])
+    store.delete([entry.key for entry in store.list("workbooks/daily/") if entry.key.endswith(".json")])
     run_id, again = publish(client, DAYS)
     assert again["rows"] == first["rows"]
     assert csv_bodies(store, again) == csv_bodies(store, first)
