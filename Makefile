@@ -11,10 +11,11 @@ READY := $(VENV)/.ready
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 # Programs that some tests use, and the Debian package of each.
 TOOLS := soffice:libreoffice-calc chromium:chromium ip:iproute2
+LOWEST_VENV := .venv-lowest
 BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
 
-.PHONY: help setup tools demo up down test test-fast test-slow test-containers pin-images lint bench lock
+.PHONY: help setup tools demo up down test test-fast test-lowest test-wheel test-slow test-containers pin-images lint bench lock
 
 help: ## show this list
 	@grep -hE '^[.a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([.a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -49,6 +50,16 @@ test: setup ## run all tests but the slow and container tests, against real serv
 
 test-fast: setup ## run the tests that need no server
 	@$(PYTEST) --fast --numprocesses 2 --dist worksteal --durations 10 --durations-min 1
+
+test-lowest: setup ## run the fast tests with the lowest versions that pyproject.toml allows
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST_VENV)
+	@$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(BIN)/python pyproject.toml -o $(LOWEST_VENV)/lowest.txt
+	@VIRTUAL_ENV="$(CURDIR)/$(LOWEST_VENV)" $(BIN)/uv pip install --quiet --compile-bytecode -r $(LOWEST_VENV)/lowest.txt -r requirements-dev.in
+	@VIRTUAL_ENV="$(CURDIR)/$(LOWEST_VENV)" $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@env -u PYTHONDONTWRITEBYTECODE $(LOWEST_VENV)/bin/python -m pytest --fast --numprocesses 2 --dist worksteal
+
+test-wheel: setup ## install the wheel in a new Airflow and run a report there
+	@$(PYTEST) -m slow --timeout 3600 tests/packaging
 
 test-slow: setup ## run the tests with millions of rows, which take minutes
 	@$(PYTEST) -m slow --timeout 3600
