@@ -12,7 +12,7 @@ LONG = 60.0
 
 
 class HungStore(MemoryStore):
-    """A store whose listings block until a test releases them, and are then empty."""
+    """A store whose ``list`` calls block until a test releases them, and then return no objects."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -83,7 +83,7 @@ def test_transaction_that_commits_late_changes_its_tokens(tmp_path: Path, databa
     definition = versioned_report(tmp_path)
     with psycopg.connect(database) as writer:
         writer.execute("INSERT INTO events VALUES (9, '2013-02-03 12:00 America/New_York')")
-        run_sql(database, "UPDATE events SET amount = 3 WHERE id = 6")  # a later number, committed earlier
+        run_sql(database, "UPDATE events SET amount = 3 WHERE id = 6")  # a later ID, committed earlier
         before = tokens(definition, database)
         writer.commit()
     assert stale(before, tokens(definition, database)) == ["2013-02"]

@@ -70,7 +70,7 @@ def write_row_groups(
     """
     remaining = iter(row_groups)
     first = next(remaining, None)
-    # The choice of columns uses only the first batch, because its size does not depend on the row group's size.
+    # The first batch determines the columns, because a batch's size does not depend on the row group's size.
     repetitive = _repetitive_columns(next(iter(first.to_batches()), None) if first is not None else None, schema)
     options: dict[str, Any] = {
         "compression": "zstd",

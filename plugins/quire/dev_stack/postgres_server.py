@@ -36,7 +36,7 @@ class PostgresServer:
         folder: the folder for the data, the log and the process record. ``start`` creates it if missing.
         password: the ``postgres`` superuser's password.
         port: the server's port. The default is any free port.
-        fast: whether to trade durability and hard-to-guess password hashes for speed. This option is for tests.
+        fast: whether to trade durability and slow password hashes for speed. This option is for tests.
     """
 
     def __init__(self, folder: Path, *, password: str, port: int | None = None, fast: bool = False) -> None:

@@ -1,8 +1,8 @@
 """Computes freshness tokens from row versions, without triggers and with no privilege other than SELECT.
 
-PostgreSQL stores in each row, in the system column ``xmin``, which transaction wrote it. INSERT and UPDATE write rows
-with the current transaction's number, and DELETE removes rows. Later transactions never write an earlier number, so the
-multiset of these numbers in a partition changes with every change. VACUUM and VACUUM FULL keep them.
+PostgreSQL stores the ID of the transaction that wrote a row in the row's system column ``xmin``. INSERT and UPDATE
+write rows with the current transaction's ID, and DELETE removes rows. Because no later transaction has the same ID,
+every change also changes the multiset of IDs in a partition. VACUUM and VACUUM FULL keep the IDs.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def version_tokens(
     """Returns each partition's freshness token, by partition key. Executes two queries, and one more for each table.
 
     A token is a digest of two numbers for each table: the number of rows, and the sum of a 64-bit hash of each row's
-    transaction number and table. Rows whose time is NULL or infinite, and all rows of tables without a time column,
+    transaction ID and table. Rows whose time is NULL or infinite, and all rows of tables without a time column,
     count in every partition.
 
     Args:
