@@ -22,7 +22,9 @@ def test_bucket(bucket): pass
 def test_hidden_fixture(request): request.getfixturevalue("postgres_server")
 
 def test_soffice(): subprocess.run(["soffice"])
-
+def test_prefix(): subprocess.run(["unshare", "/usr/lib/postgresql/bin/postgres", "-D", "."])
+"""
+STACK_TESTS = """
 def test_postgresql(tmp_path):
     from quire.dev_stack.postgres_server import PostgresServer
     PostgresServer(tmp_path, password="a").start()
@@ -38,24 +40,38 @@ def test_airflow(tmp_path):
 """
 
 
-def test_fast_run_blocks_servers_and_deselects_their_tests(tmp_path: Path) -> None:
-    (tmp_path / "test_made.py").write_text(TESTS)
-    for number, mark in enumerate(("server", 'usefixtures("servers")')):
-        (tmp_path / f"test_{number}.py").write_text(f"pytestmark = pytest.mark.{mark}\nraise SystemExit")
+def run_fast(folder: Path, tests: str) -> str:
+    """Runs tests in a fast run in a new process, and returns its output."""
+    (folder / "test_made.py").write_text(tests)
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--fast", "-n", "0", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [*command, "-c", CLONE / "pyproject.toml", "--rootdir", tmp_path, tmp_path],
+    return subprocess.run(
+        [*command, "-c", CLONE / "pyproject.toml", "--rootdir", folder, folder],
         env={**os.environ, "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         check=False,
-    )
-    assert "1 deselected" in done.stdout, done.stdout + done.stderr
-    assert "1 passed" in done.stdout
-    assert "5 failed" in done.stdout
-    for program in ("soffice", "initdb", "weed", "airflow"):
-        assert f"RuntimeError: {program}: {REASON}" in done.stdout
-    assert f"Failed: {REASON}" in done.stdout or f"\n{REASON}" in done.stdout  # from the fixture
+    ).stdout
+
+
+def test_fast_run_blocks_servers_and_deselects_their_tests(tmp_path: Path) -> None:
+    for number, mark in enumerate(("server", 'usefixtures("servers")')):
+        (tmp_path / f"test_{number}.py").write_text(f"pytestmark = pytest.mark.{mark}\nraise SystemExit")
+    output = run_fast(tmp_path, TESTS)
+    assert "1 deselected" in output, output
+    assert "1 passed" in output
+    assert "3 failed" in output
+    for program in ("soffice", "postgres"):
+        assert f"RuntimeError: {program}: {REASON}" in output
+    assert f"Failed: {REASON}" in output or f"\n{REASON}" in output  # from the fixture
+
+
+@pytest.mark.usefixtures("servers")  # a fast run need not import the stack
+def test_fast_run_blocks_every_server_of_the_local_stack(tmp_path: Path) -> None:
+    output = run_fast(tmp_path, STACK_TESTS)
+    assert "3 failed" in output, output
+    for program in ("initdb", "weed", "airflow"):
+        assert f"RuntimeError: {program}: {REASON}" in output
 
 
 def test_module_marked_server_with_a_test_that_needs_none_is_rejected() -> None:
