@@ -7,6 +7,7 @@ import signal
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,18 +106,31 @@ def s3_session(s3_server: S3Server) -> boto3.session.Session:
     )
 
 
+@pytest.fixture(scope="session")
+def free_buckets() -> list[str]:
+    """The names of empty buckets. Tests reuse buckets, because the first object in a bucket takes a second to store."""
+    return []
+
+
 @pytest.fixture
-def bucket(s3_server: S3Server, s3_session: boto3.session.Session) -> Iterator[S3Store]:
+def bucket(s3_server: S3Server, s3_session: boto3.session.Session, free_buckets: list[str]) -> Iterator[S3Store]:
     """An empty bucket, accessed by a separate client."""
     from quire.dev_stack.s3_server import ensure_bucket
     from quire.object_store.s3_store import S3Store
 
-    settings = replace(s3_server.store().settings, bucket=f"test-{uuid.uuid4().hex}")
-    store = S3Store(settings, session=s3_session)
+    def open_bucket(name: str) -> S3Store:
+        return S3Store(replace(s3_server.store().settings, bucket=name), session=s3_session)
+
+    store = open_bucket(free_buckets.pop() if free_buckets else f"test-{uuid.uuid4().hex}")
     ensure_bucket(store)
+    if list(store.list("")):  # a process of an earlier test has written an object after its test ended
+        store = open_bucket(f"test-{uuid.uuid4().hex}")
+        ensure_bucket(store)
     yield store
-    store.delete([entry.key for entry in store.list("")])
-    store.client.delete_bucket(Bucket=store.bucket)
+    cleaner = open_bucket(store.bucket)  # without the faults that the test may have injected
+    cleaner.delete([entry.key for entry in cleaner.list("")])
+    cleaner.abort_uploads("", before=cleaner.now() + timedelta(days=1))
+    free_buckets.append(store.bucket)
 
 
 @pytest.fixture
@@ -176,5 +190,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.server)
         if "running_stack" in fixtures:
             item.add_marker(pytest.mark.xdist_group("airflow"))
+    items.sort(
+        key=lambda item: "running_stack" not in getattr(item, "fixturenames", ())
+    )  # consecutive: see its teardown
     if config.getoption("--fast"):
         select_fast_tests(config, items)

@@ -90,6 +90,7 @@ def running_stack(
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{READER}:viewer,{OUTSIDER}:user",
         "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps({**mail, "password": MAIL_PASSWORD, "extra": plain}),
         "AIRFLOW_CONN_MAIL_AWAY": json.dumps({**mail, "port": 9, "password": MAIL_PASSWORD, "extra": plain}),
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",  # the tests do not change files in the DAGs folder
         "PYTHONPATH": str(CLONE),  # so that Airflow can import the auth manager and the recording notifier
     }
     stack = LocalStack(tmp_path_factory.mktemp("stack"), fast=True, environment=environment)
@@ -106,3 +107,12 @@ def client(running_stack: LocalStack) -> Iterator[httpx.Client]:
     """A client for Airflow's API, signed in as the administrator."""
     with running_stack.airflow.client() as client:
         yield client
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stops the stack after its last test, because even an idle Airflow uses a quarter of a core."""
+    fixtures = getattr(nextitem, "fixturenames", ())
+    stack = getattr(item, "funcargs", {}).get("running_stack")
+    if stack and "running_stack" not in fixtures:
+        stack.stop()

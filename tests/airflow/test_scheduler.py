@@ -168,5 +168,5 @@ def test_dag_test_runs_the_report_in_one_process(running_stack: LocalStack, tmp_
     )
     assert "ended success" in done.stdout, done.stdout[-3000:] + done.stderr[-3000:]
     store = running_stack.s3.store()
-    names = [entry.key.rpartition("/")[2] for entry in store.list("reports/flights/")]
+    names = [entry.key.rpartition("/")[2] for entry in store.list("workbooks/flights/")]
     assert "flights_2013-03-10.xlsx" in names

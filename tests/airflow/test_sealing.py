@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from quire.airflow_dag.sealing import SEALING_KEY, Sealer, unverified_count
 from quire.airflow_dag.xcom import CACHED, DAMAGE, PLAN, RUN, USAGE
-from quire.errors import DamagedObjectError, DefinitionError, IntegrityError
+from quire.dev_stack.postgres_server import PostgresServer
+from quire.dev_stack.s3_server import S3Server
+from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store.s3_store import S3Store
 from quire.postgres import SourceSession
+from quire.report.definition import ReportDefinition
 from quire.runs.leases import lease_key
 from quire.runs.manifest_store import read_manifest
 from quire.runs.verify import verify_run
@@ -58,13 +60,13 @@ FORGERIES: dict[str, tuple[str, Forgery]] = {  # the first task that reads the X
     "group for the plan": ("extract", lambda c: swap(c, "plan", PLAN, c.of("plan")[0])),
     "cached rows": ("layout", lambda c: c.of("plan", CACHED).update(record="[1]")),
     "extracted rows": ("layout", lambda c: change(c.of("extract")[0], "0.object_key", "partitions/other/x.parquet")),
-    "count of rows": ("layout", lambda c: change(c.of("extract")[0], "0.rows", 1)),
+    "count of rows": ("layout", lambda c: change(c.of("extract")[0], "0.rows", 7)),
     "missing group": ("layout", lambda c: c.of("extract").pop()),
     "rows of the run": ("aggregate", lambda c: change(c.of("layout", RUN), "partitions.0.object_key", OTHER)),
     "published run": ("aggregate", lambda c: change(c.of("layout", RUN), "layout.already_published", True)),
     "summary": ("publish", lambda c: change(c.of("aggregate"), "0.object_key", f"summaries/other/{OTHER}.parquet")),
     "columns of the run": ("render", lambda c: change(c.of("layout", RUN), "plan.columns.3.pg_type", "int8")),
-    "rendered rows": ("render", lambda c: change(c.of("layout")[0], "0.slices.0.rows", 1)),
+    "rendered rows": ("render", lambda c: change(c.of("layout")[0], "0.slices.0.rows", 7)),
     "run key": ("publish", lambda c: change(c.of("layout", RUN), "layout.run_key", "e" * 32)),
     "missing summaries": ("publish", lambda c: c.xcoms["aggregate"].update(return_value=None)),
     "files of the run": ("publish", lambda c: change(c.of("layout", RUN), "layout.file_names", [])),
@@ -95,6 +97,50 @@ def call(calls: TaskCalls, *stages: str) -> None:
         getattr(calls, stage)()
 
 
+@pytest.fixture(scope="module")
+def module_session(postgres_server: PostgresServer) -> Iterator[SourceSession]:
+    name = f"test_{uuid.uuid4().hex}"
+    postgres_server.create_database(name)
+    fill_events(postgres_server.url(name))
+    yield session_of(postgres_server.url(name))
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def module_bucket(s3_server: S3Server) -> S3Store:
+    return s3_server.create_bucket(f"test-{uuid.uuid4().hex}")
+
+
+@pytest.fixture(scope="module")
+def rendered(
+    tmp_path_factory: pytest.TempPathFactory, module_session: SourceSession, module_bucket: S3Store
+) -> dict[str, TaskCalls]:
+    """Two runs with the same ID but different rows, by the value of their parameter; publish has run for neither.
+
+    Tests that only read XComs share these runs.
+    """
+    definition = two_kinds(tmp_path_factory.mktemp("include"))
+    runs = {}
+    for kind in "ba":
+        with pytest.MonkeyPatch.context() as patch:
+            conf = {**CONF, "kind": kind}
+            runs[kind] = task_calls(patch, definition, conf, session=module_session, store=module_bucket)
+            call(runs[kind], *STAGES[:-1])
+    return runs
+
+
+def copy_of(calls: TaskCalls, monkeypatch: pytest.MonkeyPatch, *, session: SourceSession, store: S3Store) -> TaskCalls:
+    """Returns the same run with XComs that a test may change."""
+    copied = task_calls(monkeypatch, calls.definition, calls.conf, session=session, store=store)
+    copied.xcoms, copied.started_at = copy.deepcopy(calls.xcoms), calls.started_at
+    return copied
+
+
+def two_kinds(include: Path) -> ReportDefinition:
+    sql = SQL.replace("ORDER BY", "AND kind = %(kind)s ORDER BY")
+    return events_report(include, sql=sql, parameters={"kind": {"type": "string", "default": "a"}})
+
+
 def test_tasks_with_unchanged_xcoms_publish_the_run(calls: TaskCalls, bucket: S3Store) -> None:
     call(calls, *STAGES)
     manifest = read_manifest(bucket, "events", calls.of("publish")["run"])
@@ -105,17 +151,22 @@ def test_tasks_with_unchanged_xcoms_publish_the_run(calls: TaskCalls, bucket: S3
 
 @pytest.mark.parametrize(("stage", "forge"), FORGERIES.values(), ids=list(FORGERIES))
 def test_task_with_a_changed_xcom_fails_with_one_line(
-    calls: TaskCalls, bucket: S3Store, stage: str, forge: Forgery
+    rendered: dict[str, TaskCalls],
+    module_session: SourceSession,
+    module_bucket: S3Store,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    forge: Forgery,
 ) -> None:
-    call(calls, *STAGES[: STAGES.index(stage)])
+    calls = copy_of(rendered["a"], monkeypatch, session=module_session, store=module_bucket)
     forge(calls)
-    stored = {entry.key for entry in bucket.list("")}
+    stored = {entry.key for entry in module_bucket.list("")}
     with pytest.raises(IntegrityError, match=r"XCom in this run|partitions do not match its date range") as raised:
         call(calls, stage)
     assert not isinstance(raised.value, DamagedObjectError)  # a DamagedObjectError would make publish repeat the run
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 200
-    assert {entry.key for entry in bucket.list("")} - {lease_key("events", "events:r1")} <= stored
+    assert {entry.key for entry in module_bucket.list("")} - {lease_key("events", "events:r1")} <= stored
 
 
 @pytest.mark.parametrize("task_and_stage", [("render", "publish"), ("extract", "layout")], ids=lambda pair: pair[0])
@@ -157,8 +208,7 @@ def attempts(
 
     All of the first run's tasks except publish have run.
     """
-    sql = SQL.replace("ORDER BY", "AND kind = %(kind)s ORDER BY")
-    definition = events_report(tmp_path, sql=sql, parameters={"kind": {"type": "string", "default": "a"}})
+    definition = two_kinds(tmp_path)
     earlier, later = (
         task_calls(monkeypatch, definition, {**CONF, "kind": kind}, session=session, store=bucket) for kind in "ba"
     )
@@ -168,12 +218,16 @@ def attempts(
 
 @pytest.mark.parametrize(("stage", "place"), MIXTURES.values(), ids=list(MIXTURES))
 def test_record_of_an_earlier_run_with_the_same_id_is_rejected(
-    attempts: tuple[TaskCalls, TaskCalls], stage: str, place: tuple[str, str]
+    rendered: dict[str, TaskCalls],
+    module_session: SourceSession,
+    module_bucket: S3Store,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    place: tuple[str, str],
 ) -> None:
-    earlier, later = attempts
-    call(later, *STAGES[: STAGES.index(stage)])
+    later = copy_of(rendered["a"], monkeypatch, session=module_session, store=module_bucket)
     task_id, key = place
-    later.xcoms[task_id][key] = earlier.of(task_id, key)
+    later.xcoms[task_id][key] = rendered["b"].of(task_id, key)
     with pytest.raises(IntegrityError, match=r"XCom in this run|partitions do not match its date range"):
         call(later, stage)
 
@@ -215,44 +269,3 @@ def test_summaries_of_rows_that_have_changed_since_are_rejected(
     calls.xcoms["aggregate"]["return_value"] = earlier
     with pytest.raises(IntegrityError, match=r"XCom in this run \(summaries\)"):
         call(calls, "publish")
-
-
-def test_unverified_count_does_not_parse_the_record(tmp_path: Path, bucket: S3Store) -> None:
-    sealed = Sealer(events_report(tmp_path), "events:r1", store=bucket).seal(
-        "groups", [{"key": "a"}, {"key": '"key": '}]
-    )
-    assert unverified_count(sealed, "key") == 2
-    assert unverified_count({"record": "[" * 10_000_000}, "key") == 0
-    values: list[Any] = [None, 5, [], {}, {"record": 5}]
-    assert [unverified_count(value, "key") for value in values] == [None] * 5
-
-
-def test_record_opens_only_for_its_own_run_report_and_version(tmp_path: Path, bucket: S3Store) -> None:
-    definition = events_report(tmp_path)
-    sealer = Sealer(definition, "events:r1", store=bucket)
-    sealed = sealer.seal("plan", ["ä\u0000", 1e20, 0.1])
-    assert Sealer(definition, "events:r1", store=bucket).open("plan", list[Any], sealed) == ["ä\u0000", 1e20, 0.1]
-    for other in (Sealer(definition, "events:r2", store=bucket), Sealer(definition, "other:r1", store=bucket)):
-        with pytest.raises(IntegrityError, match=r"an XCom in this run \(plan\) is not what its task wrote"):
-            other.open("plan", list[Any], sealed)
-    changed = definition.model_copy(update={"title": "Changed"})
-    with pytest.raises(DefinitionError, match="changed during the run"):
-        Sealer(changed, "events:r1", store=bucket).open("plan", list[Any], sealed)
-
-
-def test_concurrent_tasks_agree_on_one_key(tmp_path: Path, bucket: S3Store) -> None:
-    definition = events_report(tmp_path)
-    sealers = [Sealer(definition, "events:r1", store=bucket) for _ in range(8)]
-    with ThreadPoolExecutor(8) as pool:
-        sealed = list(pool.map(lambda sealer: sealer.seal("plan", [1]), sealers))
-    assert [sealers[0].open("plan", list[int], item) for item in sealed] == [[1]] * 8
-
-
-def test_damaged_key_is_replaced(tmp_path: Path, bucket: S3Store) -> None:
-    definition = events_report(tmp_path)
-    sealed = Sealer(definition, "events:r1", store=bucket).seal("plan", [1])
-    bucket.put(SEALING_KEY, b"{}garbage")
-    sealer = Sealer(definition, "events:r1", store=bucket)
-    assert sealer.open("plan", list[int], sealer.seal("plan", [2])) == [2]
-    with pytest.raises(IntegrityError, match="start the run again"):
-        sealer.open("plan", list[int], sealed)
