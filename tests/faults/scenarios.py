@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tests.faults.fault_types import FAULTS, SOURCE_FAULTS, ZOMBIES, Fault
-from tests.faults.world import Behind, World, prepare_garbage
+from tests.faults.world import Behind, World, prepare_garbage, prepare_january
 
 Arguments = tuple[str, ...]
 
@@ -18,6 +18,7 @@ def _range(command: str, report: str, last_day: str) -> Arguments:
 
 RUN = (*_range("run", "events", "2013-01-31"), "--json")
 BACKFILL = _range("backfill", "events", "2013-02-28")
+RUN_EXTENDED = (*_range("run", "events", "2013-02-28"), "--json")
 RUN_BACKFILLED = _range("run", "events", "2013-02-28")
 RUN_LARGE = (*_range("run", "large", "2013-01-31"), "--json")
 SWEEP_ORPHANS = ("gc", "3")  # after three days, objects left by killed processes have expired, but runs have not
@@ -59,6 +60,13 @@ SCENARIOS = {
     for scenario in (
         Scenario(name="run", arguments=RUN, after=(RUN,), faults=FAULTS),
         Scenario(name="multipart run", arguments=RUN_LARGE, after=(RUN_LARGE,), faults=FAULTS),
+        Scenario(
+            name="extended run",
+            arguments=RUN_EXTENDED,
+            after=(RUN_EXTENDED, RUN),
+            prepare=prepare_january,
+            faults=FAULTS,
+        ),
         Scenario(name="backfill", arguments=BACKFILL, after=(BACKFILL, RUN_BACKFILLED), faults=FAULTS),
         Scenario(
             name="gc",

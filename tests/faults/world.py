@@ -48,7 +48,7 @@ class World:
         }
         self.runner = CommandRunner(folder, environment)
         self._stores: dict[str, S3Store] = {}
-        self._garbage: dict[str, bytes] | None = None
+        self._prepared: dict[str, dict[str, bytes]] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -94,15 +94,20 @@ class World:
         """Runs a command without a fault."""
         return self.runner.run(arguments, self.environment(bucket))
 
-    def garbage(self) -> dict[str, bytes]:
-        """Returns the objects in a bucket that contains garbage; they are created only once."""
+    def prepared(self, make: Callable[[World, str], dict[str, bytes]]) -> dict[str, bytes]:
+        """Returns the objects that ``make`` creates in a bucket; they are created only once."""
         with self._lock:
-            if self._garbage is None:
+            if make.__name__ not in self._prepared:
                 with self.new_bucket() as bucket:
-                    self._garbage = self._make_garbage(bucket)
-            return self._garbage
+                    self._prepared[make.__name__] = make(self, bucket)
+            return self._prepared[make.__name__]
 
-    def _make_garbage(self, bucket: str) -> dict[str, bytes]:
+    def objects(self, bucket: str) -> dict[str, bytes]:
+        """Returns a bucket's objects."""
+        store = self.store(bucket)
+        return {key: read_object(store, key) or b"" for key in keys_of(store)}
+
+    def make_garbage(self, bucket: str) -> dict[str, bytes]:
         """Publishes a run to delete and a run to keep; each has a partition that newer rows have superseded."""
         days = ("--start", "2013-01-01", "--end", "2013-02-28")
         for report in ("old", "kept"):
@@ -111,16 +116,23 @@ class World:
             connection.execute("UPDATE events SET amount = 5 WHERE id = 1")
         for report in ("old", "kept"):
             assert self.run(bucket, "backfill", report, *days).status == 0
-        store = self.store(bucket)
-        objects = {key: read_object(store, key) or b"" for key in keys_of(store)}
+        objects = self.objects(bucket)
         rows = next(key for key in objects if key.startswith("partitions/kept/") and key.endswith(".parquet"))
+        workbook = next(key for key in objects if key.startswith("workbooks/kept/") and key.endswith(".json"))
         orphans = (
             f"{rows.rpartition('/')[0]}/loser.parquet",
             f"{rows.rsplit('/', 2)[0]}/othertoken/rows.parquet",
             "reports/kept/killed/uuid/events_2013-01.xlsx",
             "summaries/old/digest/loser.parquet",
+            f"{workbook.removesuffix('.json')}/loser/events_2013-01.xlsx",
+            f"workbooks/kept/{'0' * 32}/killed/events_2013-01.xlsx",
         )
         return {**objects, **dict.fromkeys(orphans, b"orphan")}
+
+    def make_january(self, bucket: str) -> dict[str, bytes]:
+        """Publishes a run over January."""
+        assert self.run(bucket, "run", "events", "--start", "2013-01-01", "--end", "2013-01-31").status == 0
+        return self.objects(bucket)
 
 
 def _address(url: str) -> tuple[str, int]:
@@ -130,7 +142,16 @@ def _address(url: str) -> tuple[str, int]:
 
 def prepare_garbage(world: World, bucket: str) -> None:
     """Fills a bucket with objects that ``gc`` must delete and objects that it must keep."""
+    _fill(world, bucket, World.make_garbage)
+    world.store(bucket).client.create_multipart_upload(Bucket=bucket, Key="reports/kept/killed/uuid/torn.xlsx")
+
+
+def prepare_january(world: World, bucket: str) -> None:
+    """Fills a bucket with a published run over January, whose partition and workbooks a longer run can reuse."""
+    _fill(world, bucket, World.make_january)
+
+
+def _fill(world: World, bucket: str, make: Callable[[World, str], dict[str, bytes]]) -> None:
     store = world.store(bucket)
-    for key, body in world.garbage().items():
+    for key, body in world.prepared(make).items():
         store.client.put_object(Bucket=bucket, Key=key, Body=body)
-    store.client.create_multipart_upload(Bucket=bucket, Key="reports/kept/killed/uuid/torn.xlsx")
