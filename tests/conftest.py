@@ -123,14 +123,22 @@ def bucket(s3_server: S3Server, s3_session: boto3.session.Session, free_buckets:
 
     store = open_bucket(free_buckets.pop() if free_buckets else f"test-{uuid.uuid4().hex}")
     ensure_bucket(store)
-    if list(store.list("")):  # a process of an earlier test has written an object after its test ended
+    if list(store.folders("")):  # a process of an earlier test has written an object after its test ended
         store = open_bucket(f"test-{uuid.uuid4().hex}")
         ensure_bucket(store)
     yield store
     cleaner = open_bucket(store.bucket)  # without the faults that the test may have injected
     cleaner.delete([entry.key for entry in cleaner.list("")])
     cleaner.abort_uploads("", before=cleaner.now() + timedelta(days=1))
+    _delete_empty_folders(cleaner, "")
     free_buckets.append(store.bucket)
+
+
+def _delete_empty_folders(store: S3Store, prefix: str) -> None:
+    """Deletes the folders that SeaweedFS keeps after their last object; they would block objects of the same name."""
+    for folder in store.folders(prefix):
+        _delete_empty_folders(store, folder)
+        store.client.delete_object(Bucket=store.bucket, Key=folder)
 
 
 @pytest.fixture
