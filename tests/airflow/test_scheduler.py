@@ -56,7 +56,7 @@ def test_months_of_flights_are_published_by_mapped_tasks(running_stack: LocalSta
     assert sorted(index for task, index, _ in states if task == "extract") == list(range(4))
     assert sorted(index for task, index, _ in states if task == "render") == list(range(4))
     with psycopg.connect(running_stack.postgres.url(SOURCE_DATABASE)) as connection:
-        counts = dict(connection.execute("SELECT month, count(*) FROM flights GROUP BY 1").fetchall())
+        counts: dict[int, int] = dict(connection.execute("SELECT month, count(*) FROM flights GROUP BY 1").fetchall())
     total = sum(counts[month] for month in range(5, 9))
     published = published_value(client, "flights", run_id)
     assert (published["report"], published["rows"], published["reused"]) == ("flights", total, False)
