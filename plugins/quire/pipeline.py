@@ -231,10 +231,10 @@ def _render(
     from quire.stages.render import render_workbooks
 
     total, shards = len(laid_out.run.layout.file_names), [shard for group in laid_out.groups for shard in group]
-    files, uncached = list[RenderedFile](), sum(len(shard.formats) for shard in shards)
+    files, uncached = list[RenderedFile](), sum(len(shard.keys) for shard in shards)
     for shard in shards:
         progress("render", total - uncached, total)
         files += render_workbooks(definition, laid_out.run, [shard], summaries=summaries, store=store)
-        uncached -= len(shard.formats)
+        uncached -= len(shard.keys)
     progress("render", total, total)
     return tuple(files)

@@ -58,7 +58,9 @@ SLICE = RowSlice(
     offset=5,
     rows=27_004,
 )
-SHARD = WorkbookShard(stem="flights_2013-01", start=START, end=END, slices=(SLICE, SLICE), formats=("xlsx", "parquet"))
+SHARD = WorkbookShard(
+    stem="flights_2013-01", start=START, end=END, slices=(SLICE, SLICE), keys={"xlsx": None, "parquet": "d" * 32}
+)
 FILE = RenderedFile(
     name="flights_2013-01.xlsx",
     key=f"reports/flights/{'a' * 32}/flights_2013-01.xlsx",

@@ -48,7 +48,12 @@ class Runs:
         return events_report(self.include, sql=SQL, **{**PLAIN, **changes})
 
     def stage(
-        self, definition: ReportDefinition, rows: list[int], *, formats: tuple[FileFormat, ...] = ()
+        self,
+        definition: ReportDefinition,
+        rows: list[int],
+        *,
+        formats: tuple[FileFormat, ...] = (),
+        reusable: bool = True,
     ) -> LaidOutRun:
         end = ("2013-01-31", "2013-02-28", "2013-03-31")[len(rows) - 1]
         request = replace(request_of(definition, end=end), formats=formats)
@@ -65,7 +70,7 @@ class Runs:
                 StagedPartition(
                     key=month.key, start=month.start, stop=month.stop, object_key=key, rows=count, bytes=upload.bytes,
                     sha256=upload.sha256, checksums=upload.checksums, freshness_token="t",
-                    snapshot_at="2013-06-01T12:00:00+00:00",
+                    snapshot_at="2013-06-01T12:00:00+00:00", reusable=reusable,
                 )
             )  # fmt: skip
         return layout_run(definition, plan, staged, store=self.store)
@@ -85,7 +90,7 @@ def runs(tmp_path: Path) -> Runs:
 
 def names(laid_out: LaidOutRun) -> list[str]:
     """Returns the files that a run renders."""
-    return [f"{shard.stem}.{name}" for group in laid_out.groups for shard in group for name in shard.formats]
+    return [f"{shard.stem}.{name}" for group in laid_out.groups for shard in group for name in shard.keys]
 
 
 def test_run_renders_only_workbooks_whose_rows_changed(runs: Runs) -> None:
@@ -146,9 +151,7 @@ def test_workbook_with_summaries_belongs_to_one_run(runs: Runs) -> None:
 
 def test_rows_that_no_other_run_may_use_make_workbooks_of_one_run(runs: Runs) -> None:
     definition = runs.define()
-    laid_out = runs.stage(definition, [3])
-    partitions = tuple(replace(partition, reusable=False) for partition in laid_out.run.partitions)
-    laid_out = replace(laid_out, run=replace(laid_out.run, partitions=partitions))
+    laid_out = runs.stage(definition, [3], reusable=False)
     (file,) = runs.render(definition, laid_out)
     assert file.key.startswith(f"reports/events/{laid_out.run.layout.run_key}/")
     assert runs.keys() == set()

@@ -30,7 +30,7 @@ from quire.report.request import RunRequest
 from quire.resource_usage import StageMeters
 from quire.runs.task_groups import MIN_SECONDS, merge_task_groups, task_groups
 from quire.runs.work_estimate import extract_seconds, output_seconds, render_seconds, scale_estimate
-from quire.runs.workbook_cache import WorkbookKeys, divide_shards
+from quire.runs.workbook_cache import divide_shards
 from quire.runs.workbook_shards import workbook_shards
 from quire.settings import fan_out_setting
 from quire.stage_progress import StageProgress, ignore_progress
@@ -204,7 +204,7 @@ def merge_workbook_groups(definition: ReportDefinition, laid_out: LaidOutRun) ->
 
     def shard_seconds(shard: WorkbookShard) -> float:
         rows = sum(part.rows for part in shard.slices)
-        return render_seconds(definition, plan.columns, rows=rows, files=1, formats=shard.formats)
+        return render_seconds(definition, plan.columns, rows=rows, files=1, formats=tuple(shard.keys))
 
     return replace(laid_out, groups=merge_task_groups(laid_out.groups, shard_seconds))
 
@@ -234,7 +234,7 @@ def _cached_seconds(definition: ReportDefinition, planned: PlannedRun, *, store:
         return 0.0
     plan = planned.plan
     shards = workbook_shards(definition, plan, planned.cached)
-    _, cached = divide_shards(definition, shards, WorkbookKeys(definition, plan, planned.cached), store=store)
+    _, cached = divide_shards(definition, plan, planned.cached, shards=shards, store=store)
     return sum(
         render_seconds(definition, plan.columns, rows=file.rows, files=1, formats=[file.name.rpartition(".")[2]])
         for file in cached

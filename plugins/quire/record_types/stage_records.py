@@ -183,14 +183,15 @@ class WorkbookShard:
         start: the first date that the workbook covers.
         end: the last date that the workbook covers.
         slices: the rows, in order.
-        formats: the file formats to render, without the formats in which the workbook is cached.
+        keys: for each file format to render, the workbook's key (see ``WorkbookKeys``), or None if other runs cannot
+            use the workbook; without the formats in which the workbook is cached, and empty before layout.
     """
 
     stem: str
     start: date
     end: date
     slices: tuple[RowSlice, ...]
-    formats: tuple[FileFormat, ...] = ()
+    keys: dict[FileFormat, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,32 +74,43 @@ def workbook_folder(report: str, key: str) -> str:
 
 
 def divide_shards(
-    definition: ReportDefinition, shards: Sequence[WorkbookShard], keys: WorkbookKeys, *, store: Store
+    definition: ReportDefinition,
+    plan: RunPlan,
+    partitions: Sequence[StagedPartition],
+    *,
+    shards: Sequence[WorkbookShard],
+    store: Store,
 ) -> tuple[tuple[WorkbookShard, ...], tuple[RenderedFile, ...]]:
-    """Returns the shards to render, in the formats in which they are not cached, and the cached files.
+    """Returns the shards to render, with their keys in the formats in which they are not cached, and the cached files.
 
     Args:
         definition: the report.
-        shards: shards with the formats of the run.
-        keys: computes the keys of the shards.
+        plan: the run's plan.
+        partitions: the partitions that the shards contain.
+        shards: the shards.
         store: the store that holds the cached files.
 
     Raises:
         StoreRefusedError, StoreUnavailableError: the store cannot be read.
     """
+    keys = WorkbookKeys(definition, plan, partitions)
 
-    def find(workbook: tuple[WorkbookShard, FileFormat]) -> tuple[RenderedFile, ...] | None:
-        key = keys.key(*workbook)
+    def find(key: str | None) -> tuple[RenderedFile, ...] | None:
         return None if key is None else _find_files(store, definition.name, key)
 
-    workbooks = [(shard, file_format) for shard in shards for file_format in shard.formats]
-    cached, missing = list[RenderedFile](), defaultdict[str, tuple[FileFormat, ...]](tuple)
-    for (shard, file_format), files in zip(workbooks, map_concurrently(find, workbooks), strict=True):
+    workbooks = [
+        (shard, file_format, keys.key(shard, file_format))
+        for shard in shards
+        for file_format in definition.file_formats(plan.request.formats)
+    ]
+    cached, missing = list[RenderedFile](), defaultdict[str, dict[FileFormat, str | None]](dict)
+    lookups = map_concurrently(find, [key for _, _, key in workbooks])
+    for (shard, file_format, key), files in zip(workbooks, lookups, strict=True):
         if files:
             cached += files
         else:
-            missing[shard.stem] += (file_format,)
-    uncached = (replace(shard, formats=missing[shard.stem]) for shard in shards if shard.stem in missing)
+            missing[shard.stem][file_format] = key
+    uncached = (replace(shard, keys=missing[shard.stem]) for shard in shards if shard.stem in missing)
     return tuple(uncached), tuple(cached)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from quire.record_types.stage_records import RowSlice, RunPlan, StagedPartition, WorkbookShard
 from quire.report.definition import ReportDefinition, RowSplit
@@ -14,17 +13,14 @@ from quire.runs.file_names import partition_name, run_range_name
 def workbook_shards(
     definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]
 ) -> tuple[WorkbookShard, ...]:
-    """Returns a run's shards in order, in all its file formats; a report without detail rows has no shards.
+    """Returns a run's shards in order; a report without detail rows has no shards.
 
     Args:
         definition: the report.
         plan: the run's plan.
         staged: all of the run's partitions, in order.
     """
-    if not definition.workbook.detail:
-        return ()
-    formats = definition.file_formats(plan.request.formats)
-    return tuple(replace(shard, formats=formats) for shard in _shards(definition, plan, staged))
+    return tuple(_shards(definition, plan, staged)) if definition.workbook.detail else ()
 
 
 def combines_rows_and_summaries(definition: ReportDefinition) -> bool:

@@ -9,6 +9,7 @@ from quire.errors import error_context
 from quire.object_store import Store
 from quire.record_types.stage_records import (
     LaidOutRun,
+    RenderedFile,
     RunLayout,
     RunPlan,
     StagedPartition,
@@ -18,7 +19,7 @@ from quire.record_types.stage_records import (
 from quire.report.definition import ReportDefinition
 from quire.runs.run_key import compute_run_key, is_run_published
 from quire.runs.task_groups import task_groups
-from quire.runs.workbook_cache import WorkbookKeys, divide_shards
+from quire.runs.workbook_cache import divide_shards
 from quire.runs.workbook_shards import combines_rows_and_summaries, workbook_shards
 
 logger = logging.getLogger(__name__)
@@ -43,11 +44,13 @@ def layout_run(
     run_key = compute_run_key(definition, plan, partitions)
     formats = definition.file_formats(plan.request.formats)
     shards: tuple[WorkbookShard, ...] = ()
+    uncached: tuple[WorkbookShard, ...] = ()
+    cached: tuple[RenderedFile, ...] = ()
     with error_context(report=definition.name):
         already_published = is_run_published(store, definition.name, run_key)
         if not already_published:
             shards = workbook_shards(definition, plan, partitions)
-        uncached, cached = divide_shards(definition, shards, WorkbookKeys(definition, plan, partitions), store=store)
+            uncached, cached = divide_shards(definition, plan, partitions, shards=shards, store=store)
     layout = RunLayout(
         run_key=run_key,
         already_published=already_published,

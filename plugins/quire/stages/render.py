@@ -20,7 +20,7 @@ from quire.postgres.arrow_types import storage_schema
 from quire.record_types.stage_records import RenderedFile, StagedRun, StagedSummary, WorkbookShard
 from quire.report.definition import ReportDefinition, RowSplit
 from quire.report.definition.workbook_options import FileFormat
-from quire.runs.workbook_cache import WorkbookKeys, commit_files, workbook_folder
+from quire.runs.workbook_cache import commit_files, workbook_folder
 from quire.tables_and_charts.about_sheet import about_sheet, rows_by_partition
 from quire.tables_and_charts.detail_columns import detail_columns
 from quire.tables_and_charts.summary_sheets import summary_sheets
@@ -58,12 +58,10 @@ def render_workbooks(
         StoreRefusedError, StoreUnavailableError: the store cannot be read from or written to.
     """
     files: list[RenderedFile] = []
-    workbook_keys = WorkbookKeys(definition, run.plan, run.partitions)
     with error_context(report=definition.name), _all_or_none(store) as keys:
         for shard in shards:
-            for file_format in shard.formats:
+            for file_format, key in shard.keys.items():
                 began = time.monotonic()
-                key = workbook_keys.key(shard, file_format)
                 rendering = _Rendering(
                     definition, run, shard, file_format=file_format,
                     shared_key=key, summaries=summaries, store=store, keys=keys, limits=limits,
