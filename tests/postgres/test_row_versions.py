@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -16,27 +14,17 @@ from quire.pipeline import run_report
 from quire.postgres import open_transaction
 from quire.postgres.row_versions import version_tokens
 from quire.postgres.table_rewrites import ensure_tables_not_rewritten
-from quire.report.definition import ReportDefinition
 
-from tests.events import ZONE, events_report, fill_events, request_of, session_of
+from tests.events import fill_events, request_of, session_of
 from tests.postgres.concurrent_writes import store_during_writes
-from tests.postgres.tracking.tables import EVENTS, PARTITIONED, run_sql, stale
+from tests.postgres.tracking.tables import EVENTS, PARTITIONED, run_sql, stale, tokens, tracked_report
 
 pytestmark = pytest.mark.server
 
 MONTHS = ["2013-01", "2013-02", "2013-03"]
 
 
-def versioned_report(include: Path, *, tables: Sequence[Any] = (EVENTS,), **changes: Any) -> ReportDefinition:
-    source = {"freshness": "versions", "tables": list(tables), **changes.pop("source", {})}
-    return events_report(include, source=source, **changes)
-
-
-def tokens(definition: ReportDefinition, url: str, *, zone: str = ZONE) -> dict[str, str]:
-    request = request_of(definition)
-    partitions = request.date_range.partitions(definition.partition)
-    with open_transaction(session_of(url, timezone=zone)) as transaction:
-        return version_tokens(definition, partitions, transaction=transaction)
+versioned_report = partial(tracked_report, freshness="versions")
 
 
 @pytest.fixture

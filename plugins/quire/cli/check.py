@@ -52,7 +52,7 @@ def validate_query(definition: ReportDefinition, *, session: SourceSession) -> t
         validate_columns(definition, columns)
         path_advice = tuple(search_path_advice(transaction))
         unlisted: tuple[str, ...] = ()
-        if definition.source.freshness in ("tracked", "versions"):
+        if definition.source.detects_table_changes:
             unlisted = unlisted_tables(definition, sql, transaction=transaction)
             ensure_changes_detectable(definition, partition, transaction=transaction)
     return (

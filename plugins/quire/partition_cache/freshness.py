@@ -53,17 +53,17 @@ def freshness_tokens(
     freshness = definition.source.freshness
     if freshness == "always":
         return {partition.key: digest(*run) for partition in partitions}
-    if freshness == "tracked" or freshness == "versions":
-        read_tokens = tracked_tokens if freshness == "tracked" else version_tokens
-        tokens = read_tokens(definition, partitions, transaction=transaction)
-        return {key: digest(token, *forced) if forced else token for key, token in tokens.items()}
-    states = _probe(
-        definition, request, partitions, columns=columns, transaction=transaction, probe_column=freshness.probe
-    )
-    return {
-        partition.key: digest("probe", freshness.probe, states.get(number, (0, 0, 0)), *forced)
-        for number, partition in enumerate(partitions, start=1)
-    }
+    if isinstance(freshness, Probe):
+        states = _probe(
+            definition, request, partitions, columns=columns, transaction=transaction, probe_column=freshness.probe
+        )
+        return {
+            partition.key: digest("probe", freshness.probe, states.get(number, (0, 0, 0)), *forced)
+            for number, partition in enumerate(partitions, start=1)
+        }
+    read_tokens = tracked_tokens if freshness == "tracked" else version_tokens
+    tokens = read_tokens(definition, partitions, transaction=transaction)
+    return {key: digest(token, *forced) if forced else token for key, token in tokens.items()}
 
 
 def freshness_token_reader(
@@ -144,7 +144,7 @@ def ensure_consistent_read(definition: ReportDefinition, *, transaction: SourceT
         SourceUnavailableError: a table was truncated or rewritten after the token was read, but before the rows
             were read.
     """
-    if definition.source.freshness in ("tracked", "versions"):
+    if definition.source.detects_table_changes:
         ensure_tables_not_rewritten(definition.source.tables, transaction=transaction)
 
 

@@ -6,6 +6,7 @@ copy_text           parses rows, which reader_thread receives; arrow_types and t
 error_translation   translates PostgreSQL errors into Quire errors, with hints from grant_hints
 search_path         finds roles that could redirect a query
 query_hints         advice for ``quire check``
+source_tables       looks up the listed tables; time_segments groups their rows by partition
 row_versions        computes freshness tokens from the versions of rows
 table_rewrites      detects statements that empty or rewrite a table during a read
 table_coverage      finds the tables that a query reads

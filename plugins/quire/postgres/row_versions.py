@@ -16,15 +16,22 @@ from quire.date_range import DatePartition
 from quire.errors import DefinitionError
 from quire.postgres import SourceTransaction
 from quire.postgres.arrow_types import quote_identifier
-from quire.postgres.table_rewrites import resolution_query, resolved_tables
+from quire.postgres.source_tables import (
+    COLUMN_TYPE,
+    LOCAL,
+    TABLE_TREE,
+    ZONED,
+    kind_description,
+    resolution_query,
+    resolved_tables,
+    time_column_problem,
+)
+from quire.postgres.time_segments import ALL_PARTITIONS, TimeSegments
 from quire.record_types.serialization import digest
 from quire.report.definition import ReportDefinition, SourceTable
 from quire.report.sql_literal import literal
 
-ALL_PARTITIONS = -1  # the segment for rows that can affect every partition
 TABLE_KINDS = ("r", "p", "m")
-ZONED, LOCAL, DATE = "timestamp with time zone", "timestamp without time zone", "date"
-_KINDS = {"v": "a view", "f": "a foreign table", "S": "a sequence", "i": "an index"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +105,7 @@ def _versioned_table(table: SourceTable, row: Mapping[str, Any]) -> VersionedTab
     if row["name"] is None:
         raise DefinitionError(f"source.tables: table {name} does not exist")
     if row["kind"] not in TABLE_KINDS:
-        kind = _KINDS.get(row["kind"], "another kind of relation")
+        kind = kind_description(row["kind"])
         raise DefinitionError(
             f"source.tables: {name} is {kind}, whose rows have no versions. List the underlying tables, or use another "
             "source.freshness"
@@ -115,12 +122,8 @@ def _versioned_table(table: SourceTable, row: Mapping[str, Any]) -> VersionedTab
             f"source.tables: freshness: versions requires SELECT on all columns of {name}. "
             f"Run GRANT SELECT ON {row['name']} TO {row['role']}"
         )
-    if table.time_column and row["column_type"] not in (ZONED, LOCAL, DATE):
-        problem = f"is of type {row['column_type']}" if row["column_type"] else "does not exist"
-        raise DefinitionError(
-            f"source.tables: {name}: time_column {table.time_column} {problem}. It must be a timestamptz, timestamp or "
-            "date"
-        )
+    if problem := time_column_problem(table, row["column_type"]):
+        raise DefinitionError(problem)
     return VersionedTable(table=table, name=row["name"], column_type=row["column_type"], generated=row["generated"])
 
 
@@ -132,21 +135,13 @@ def _inspection_query(tables: Sequence[SourceTable], relations: Sequence[int | N
     )
     return f"""
 WITH RECURSIVE wanted (position, relation, time_column) AS (VALUES {wanted}),
-tree (position, node) AS (
-    SELECT position, relation FROM wanted WHERE relation IS NOT NULL
-    UNION
-    SELECT tree.position, link.inhrelid
-      FROM tree JOIN pg_inherits AS link ON link.inhparent = tree.node AND NOT link.inhdetachpending
-)
+{TABLE_TREE}
 SELECT wanted.position,
        class.oid::regclass::text AS name,
        class.relkind::text AS kind,
        has_table_privilege(class.oid, 'SELECT') AS readable,
        quote_ident(current_user) AS role,
-       (SELECT format_type(coalesce(nullif(type.typbasetype, 0), type.oid), NULL)
-          FROM pg_attribute AS attribute JOIN pg_type AS type ON type.oid = attribute.atttypid
-         WHERE attrelid = class.oid AND attname = wanted.time_column AND attnum > 0 AND NOT attisdropped
-       ) AS column_type,
+       {COLUMN_TYPE} AS column_type,
        (SELECT min(node::regclass::text) FROM tree JOIN pg_class AS part ON part.oid = tree.node
          WHERE tree.position = wanted.position
            AND (part.relkind NOT IN ('r', 'p', 'm') OR part.relkind <> 'p' AND part.relam <> heap.oid)) AS foreign_node,
@@ -166,14 +161,11 @@ def _segments(
 ) -> Iterator[tuple[int, int]]:
     """Yields, for each partition, the number of rows that can affect it, and the sum of their hashes."""
     bounds = [_bounds(partition, table.column_type) for partition in partitions]
-    edges = sorted({edge for pair in bounds for edge in pair})
-    rows = transaction.fetch_own(_versions_query(table, edges, _merged_ranges(bounds)))
+    segments = TimeSegments(bounds)
+    rows = transaction.fetch_own(_versions_query(table, segments.edges, _merged_ranges(bounds)))
     states = {row["segment"]: (int(row["rows"]), int(row["total"])) for row in rows}
-    positions = {edge: position for position, edge in enumerate(edges)}
-    for start, stop in bounds:
-        # segment i is between edges i - 1 and i
-        segments = (ALL_PARTITIONS, *range(positions[start] + 1, positions[stop] + 1))
-        counts = [states.get(segment, (0, 0)) for segment in segments]
+    for number in range(len(partitions)):
+        counts = [states.get(segment, (0, 0)) for segment in segments.of(number)]
         yield sum(count for count, _ in counts), sum(total for _, total in counts)
 
 

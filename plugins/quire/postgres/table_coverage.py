@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quire.postgres import SourceTransaction
-from quire.postgres.table_rewrites import resolution_query, resolved_tables
+from quire.postgres.source_tables import resolution_query, resolved_tables
 from quire.report.definition import ReportDefinition
 from quire.report.sql_template import Statement
 

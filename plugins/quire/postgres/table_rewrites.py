@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from quire.errors import SourceUnavailableError
 from quire.postgres import SourceTransaction
+from quire.postgres.source_tables import resolution_query, resolved_tables
 from quire.report.definition import SourceTable
 from quire.report.sql_literal import literal
-
-
-def resolution_query(tables: Sequence[SourceTable]) -> str:
-    """Returns a query that yields each table's OID, one row per table.
-
-    The query runs under the connection's own search_path. Under any search_path, it calls only PostgreSQL's own
-    functions, because it qualifies all names and uses no operators.
-    """
-    rows = ", ".join(
-        f"({position}, pg_catalog.to_regclass({literal(table.name)}::pg_catalog.text)::pg_catalog.oid::pg_catalog.int8)"
-        for position, table in enumerate(tables)
-    )
-    return f"SELECT position, relation FROM (VALUES {rows}) AS resolved (position, relation)"  # noqa: S608 - quoted literals
-
-
-def resolved_tables(rows: Sequence[Mapping[str, Any]]) -> tuple[int | None, ...]:
-    """Returns the OIDs from the rows of ``resolution_query``, in the tables' order; None stands for a missing table."""
-    return tuple(row["relation"] for row in sorted(rows, key=lambda row: int(row["position"])))
 
 
 def ensure_tables_not_rewritten(tables: Sequence[SourceTable], *, transaction: SourceTransaction) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from quire.date_range import DateRange
 from quire.postgres import open_transaction
+from quire.postgres.row_versions import version_tokens
 from quire.postgres.tracking.tokens import tracked_tokens
 from quire.report.definition import ReportDefinition
 
@@ -47,9 +48,11 @@ def ask(url: str, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
 
-def tracked_report(include: Path, *, tables: Sequence[Any] = (EVENTS,), **changes: Any) -> ReportDefinition:
-    """Returns the events report with ``freshness: tracked``."""
-    source = {"freshness": "tracked", "tables": list(tables), **changes.pop("source", {})}
+def tracked_report(
+    include: Path, *, tables: Sequence[Any] = (EVENTS,), freshness: str = "tracked", **changes: Any
+) -> ReportDefinition:
+    """Returns the events report with ``freshness: tracked`` or another value."""
+    source = {"freshness": freshness, "tables": list(tables), **changes.pop("source", {})}
     return events_report(include, source=source, **changes)
 
 
@@ -58,8 +61,9 @@ def tokens(
 ) -> dict[str, str]:
     """Returns the freshness token for each partition in a date range, by partition key."""
     partitions = DateRange.parse(start, end, zone).partitions(definition.partition)
+    read_tokens = version_tokens if definition.source.freshness == "versions" else tracked_tokens
     with open_transaction(session_of(url, timezone=zone)) as transaction:
-        return tracked_tokens(definition, partitions, transaction=transaction)
+        return read_tokens(definition, partitions, transaction=transaction)
 
 
 def stale(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:

@@ -10,15 +10,20 @@ from typing import Any
 
 from quire.errors import NotTrackedError
 from quire.postgres import SourceTransaction
-from quire.postgres.table_rewrites import resolution_query, resolved_tables
+from quire.postgres.source_tables import (
+    COLUMN_TYPE,
+    TABLE_TREE,
+    kind_description,
+    resolution_query,
+    resolved_tables,
+    time_column_problem,
+)
 from quire.report.definition import SourceTable
 from quire.report.sql_literal import literal
 
 STATEMENTS = ("insert", "update", "delete", "truncate")
 REPLICA = "replica"  # the trigger that logs rows from a logical replication subscription
 ORDINARY, PARTITIONED = "r", "p"
-TIMES = ("timestamp with time zone", "timestamp without time zone", "date")
-_KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index"}
 _SUFFIX_LENGTH = 8
 # The common table expressions of inspection_query: who owns the quire schema, the nodes of each wanted table, their
 # generated columns, and the nodes that lack a trigger.
@@ -29,12 +34,7 @@ holder (owner) AS (
     SELECT relowner FROM pg_class JOIN own ON relnamespace = schema
      WHERE relname IN ('readable_tables', 'readable_changes')
 ),
-tree (position, node) AS (
-    SELECT position, relation FROM wanted WHERE relation IS NOT NULL
-    UNION
-    SELECT tree.position, link.inhrelid
-      FROM tree JOIN pg_inherits AS link ON link.inhparent = tree.node AND NOT link.inhdetachpending
-),
+{TABLE_TREE},
 generated AS (
     SELECT tree.position, tree.node, attname::text AS attname, pg_get_expr(adbin, adrelid) AS expression
       FROM tree JOIN pg_attribute ON attrelid = tree.node JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
@@ -55,10 +55,7 @@ _TABLE_STATES = f"""
 SELECT wanted.position,
        class.oid::bigint AS relation,
        class.relkind::text AS kind,
-       (SELECT format_type(coalesce(nullif(type.typbasetype, 0), type.oid), NULL)
-          FROM pg_attribute AS attribute JOIN pg_type AS type ON type.oid = attribute.atttypid
-         WHERE attrelid = class.oid AND attname = wanted.time_column AND attnum > 0 AND NOT attisdropped
-       ) AS column_type,
+       {COLUMN_TYPE} AS column_type,
        (SELECT string_agg(node::text, ' ' ORDER BY node) FROM tree WHERE tree.position = wanted.position) AS nodes,
        (SELECT jsonb_object_agg(node::text, node::regclass::text)::text FROM incomplete
          WHERE incomplete.position = wanted.position) AS incomplete,
@@ -156,7 +153,7 @@ def _state(table: SourceTable, row: Mapping[str, Any]) -> TableState:
     if row["relation"] is None:
         raise NotTrackedError(f"source.tables: table {table.name} does not exist")
     if row["kind"] not in (ORDINARY, PARTITIONED):
-        kind = _KINDS.get(row["kind"], "another kind of relation")
+        kind = kind_description(row["kind"])
         raise NotTrackedError(
             f"source.tables: {table.name} is {kind}, which cannot be tracked. List the underlying tables"
         )
@@ -170,12 +167,8 @@ def _state(table: SourceTable, row: Mapping[str, Any]) -> TableState:
             f"source.tables: {table.name} is a child of {row['parent']}, and writes to {row['parent']} do not fire "
             f"the child's triggers. List {row['parent']} instead"
         )
-    if table.time_column and row["column_type"] not in TIMES:
-        problem = f"is of type {row['column_type']}" if row["column_type"] else "does not exist"
-        raise NotTrackedError(
-            f"source.tables: {table.name}: time_column {table.time_column} {problem}. It must be a timestamptz, "
-            "timestamp or date"
-        )
+    if problem := time_column_problem(table, row["column_type"]):
+        raise NotTrackedError(problem)
     incomplete: dict[str, str] = json.loads(row["incomplete"] or "{}")
     return TableState(
         table=table,

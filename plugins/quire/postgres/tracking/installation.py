@@ -20,7 +20,7 @@ from quire.postgres.schema_owner import (
     withdraw_default_grants,
 )
 from quire.postgres.session_settings import SAFE_SEARCH_PATH
-from quire.postgres.table_rewrites import resolution_query, resolved_tables
+from quire.postgres.source_tables import resolution_query, resolved_tables
 from quire.postgres.tracking.arrived_rows import log_arrived_rows
 from quire.postgres.tracking.inspection import TableState, inspection_query, table_states
 from quire.postgres.tracking.triggers import FILES, create_triggers, drop_triggers, kind_of, node_name, unclaimed_nodes

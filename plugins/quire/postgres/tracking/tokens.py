@@ -5,21 +5,21 @@ A partition's token and rows are read in the same snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 
 from quire.date_range import DatePartition
 from quire.errors import NotTrackedError
 from quire.postgres import SourceTransaction
+from quire.postgres.source_tables import ZONED
+from quire.postgres.time_segments import ALL_PARTITIONS, TimeSegments
 from quire.postgres.tracking.inspection import TableState, inspect_tables
 from quire.record_types.serialization import digest
 from quire.report.definition import ReportDefinition
 from quire.report.sql_literal import literal
 
 HOUR = timedelta(hours=1)
-EVERYWHERE = -1  # the segment for records without a bucket; these records affect every partition
-_ZONED = "timestamp with time zone"
 
 
 def tracked_tokens(
@@ -42,18 +42,16 @@ def tracked_tokens(
         SourceUnavailableError: PostgreSQL cannot be reached.
     """
     states = ensure_tracked(definition, transaction=transaction)
-    bounds = {zoned: [_bounds(partition, zoned=zoned) for partition in partitions] for zoned in (True, False)}
-    edges = {zoned: sorted({edge for pair in pairs for edge in pair}) for zoned, pairs in bounds.items()}
-    places = {zoned: {edge: place for place, edge in enumerate(sorted_edges)} for zoned, sorted_edges in edges.items()}
-    rows = transaction.fetch_own(_sums_query(states, edges))
+    segments = {
+        zoned: TimeSegments([_bounds(partition, zoned=zoned) for partition in partitions]) for zoned in (True, False)
+    }
+    rows = transaction.fetch_own(_sums_query(states, segments))
     epochs = [_epoch(definition, state, rows, position=position) for position, state in enumerate(states)]
     sums = {(row["position"], row["segment"]): int(row["total"]) for row in rows}
 
     def total(position: int, number: int) -> int:
-        zoned = states[position].column_type == _ZONED
-        first, last = (places[zoned][edge] for edge in bounds[zoned][number])
-        # segment i is between edges i - 1 and i
-        return sum(sums.get((position, segment), 0) for segment in (EVERYWHERE, *range(first + 1, last + 1)))
+        own_segments = segments[states[position].column_type == ZONED].of(number)
+        return sum(sums.get((position, segment), 0) for segment in own_segments)
 
     return {
         partition.key: digest(
@@ -128,7 +126,7 @@ def _bounds(partition: DatePartition, *, zoned: bool) -> tuple[datetime, datetim
     return start.replace(minute=0, second=0, microsecond=0), floor if floor == stop else floor + HOUR
 
 
-def _sums_query(states: Sequence[TableState], edges: dict[bool, list[datetime]]) -> str:
+def _sums_query(states: Sequence[TableState], segments: Mapping[bool, TimeSegments[datetime]]) -> str:
     wanted = ", ".join(
         f"({position}, {state.relation}::oid, {literal(state.table.time_column)}::name)"
         for position, state in enumerate(states)
@@ -136,7 +134,7 @@ def _sums_query(states: Sequence[TableState], edges: dict[bool, list[datetime]])
     sums = " UNION ALL ".join(
         query
         for position, state in enumerate(states)
-        for query in _table_sums(position, state, edges[state.column_type == _ZONED])
+        for query in _table_sums(position, state, segments[state.column_type == ZONED].edges)
     )
     return f"""
 SELECT wanted.position, tracked.epoch::text AS epoch, array_to_string(tracked.nodes::oid[], ' ') AS nodes,
@@ -160,7 +158,7 @@ def _table_sums(position: int, state: TableState, edges: Sequence[datetime]) -> 
     bounds = ", ".join(repr(edge.isoformat(sep=" ")) for edge in edges)
     log = f"FROM quire.readable_changes WHERE relation = ANY (ARRAY[{nodes}]::oid[]::regclass[]) AND {same_column}"
     return (
-        f"SELECT {position}, {EVERYWHERE}, sum(n) {log} AND bucket IS NULL",
+        f"SELECT {position}, {ALL_PARTITIONS}, sum(n) {log} AND bucket IS NULL",
         f"SELECT {position}, width_bucket(bucket, ARRAY[{bounds}]::timestamp[]), sum(n) {log} "
         f"AND bucket >= '{edges[0]}'::timestamp AND bucket < '{edges[-1]}'::timestamp GROUP BY 2",
     )

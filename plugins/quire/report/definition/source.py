@@ -63,6 +63,11 @@ class Source(StrictModel):
     parallel: int = Field(default=4, ge=1, le=64, strict=True)
     timeout: Duration = timedelta(minutes=30)
 
+    @property
+    def detects_table_changes(self) -> bool:
+        """Whether freshness tokens are read from the listed tables, rather than from the query or not at all."""
+        return self.freshness in ("tracked", "versions")
+
     @model_validator(mode="after")
     def _check_tables(self) -> Self:
         for name in find_duplicates(table.name for table in self.tables):
@@ -71,7 +76,7 @@ class Source(StrictModel):
             raise field_error(
                 f"must be at most {MAX_TIMEOUT.days}d, PostgreSQL's limit for statement_timeout", "timeout"
             )
-        if self.freshness in ("tracked", "versions") and not self.tables:
+        if self.detects_table_changes and not self.tables:
             reason = f"{self.freshness} requires source.tables: list the tables that the query reads"
             raise field_error(reason, "freshness")
         return self
