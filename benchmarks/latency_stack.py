@@ -105,13 +105,15 @@ class Portal:
 
     def forget(self, report: str) -> None:
         """Deletes a report's objects, so that the next request finds nothing cached."""
-        for root in ("partitions", "workbooks", "summaries", "reports"):
-            self.store.delete([entry.key for entry in self.store.list(f"{root}/{report}/")])
+        self.unpublish(report)
+        self._delete(f"partitions/{report}/", f"summaries/{report}/")
 
     def unpublish(self, report: str) -> None:
         """Deletes a report's published runs and workbooks, but not its partitions."""
-        for root in ("workbooks", "reports"):
-            self.store.delete([entry.key for entry in self.store.list(f"{root}/{report}/")])
+        self._delete(f"workbooks/{report}/", f"reports/{report}/")
+
+    def _delete(self, *folders: str) -> None:
+        self.store.delete(entry.key for folder in folders for entry in self.store.list(folder))
 
 
 def include_folder() -> Path:

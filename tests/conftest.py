@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.databases import new_database
 from tests.fast_mode import (
     REASON,
     begin_fast_run,
@@ -55,10 +56,8 @@ def postgres_server(servers: None, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def fresh_database(postgres_server: PostgresServer) -> Iterator[str]:
     """The owner's URL for an empty database."""
-    name = f"test_{uuid.uuid4().hex}"
-    postgres_server.create_database(name)
-    yield postgres_server.url(name)
-    postgres_server.drop_database(name)
+    with new_database(postgres_server) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

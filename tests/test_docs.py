@@ -71,8 +71,8 @@ def usage(name: str) -> str:
     """Returns a command with its arguments, as in ``quire check [REPORT]``."""
     arguments = [argument for argument in COMMANDS[name].params if isinstance(argument, TyperArgument)]
     names = [str(argument.name).upper() for argument in arguments]
-    shown = [name if argument.required else f"[{name}]" for name, argument in zip(names, arguments, strict=True)]
-    return " ".join(["quire", name, *shown])
+    forms = [name if argument.required else f"[{name}]" for name, argument in zip(names, arguments, strict=True)]
+    return " ".join(["quire", name, *forms])
 
 
 QUIRE = typer.main.get_group(app)

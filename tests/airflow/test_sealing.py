@@ -23,6 +23,7 @@ from quire.runs.manifest_store import read_manifest
 from quire.runs.verify import verify_run
 
 from tests.airflow.task_calls import TaskCalls, task_calls
+from tests.databases import new_database
 from tests.events import SQL, events_report, fill_events, session_of
 
 CONF = {"start": "2013-01-01", "end": "2013-02-28", "formats": ["csv"]}
@@ -99,11 +100,9 @@ def call(calls: TaskCalls, *stages: str) -> None:
 
 @pytest.fixture(scope="module")
 def module_session(postgres_server: PostgresServer) -> Iterator[SourceSession]:
-    name = f"test_{uuid.uuid4().hex}"
-    postgres_server.create_database(name)
-    fill_events(postgres_server.url(name))
-    yield session_of(postgres_server.url(name))
-    postgres_server.drop_database(name)
+    with new_database(postgres_server) as url:
+        fill_events(url)
+        yield session_of(url)
 
 
 @pytest.fixture(scope="module")
