@@ -55,7 +55,7 @@ def wait(client: httpx.Client, report: str, run_id: str) -> dict[str, Any]:
     deadline = time.monotonic() + SECONDS
     while (run := show(client, report, run_id))["state"] in ACTIVE:
         assert time.monotonic() < deadline, run
-        time.sleep(0.5)
+        time.sleep(0.2)
     return run
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 from urllib.parse import quote
 
 import httpx
+import pytest
 from quire.dev_stack.airflow_runs import fail_run, run_state, start_run, task_states
 from quire.dev_stack.stack import LocalStack
 
@@ -86,16 +88,75 @@ def test_several_failed_tasks_send_one_mail(running_stack: LocalStack, client: h
     assert "division by zero" in mail.body
 
 
-def test_run_stays_published_when_recipients_cannot_be_reached(
-    running_stack: LocalStack, client: httpx.Client, recorded: Path
+@dataclass(frozen=True)
+class UndeliveredRuns:
+    """Runs whose notify task retries for 25 s, because the mail server cannot be reached."""
+
+    published: str
+    requested: str  # published as well, and requested from the portal
+    failed: str
+
+
+@pytest.fixture(scope="module")
+def undelivered(running_stack: LocalStack) -> UndeliveredRuns:
+    """Runs that start at the same time, so that the tests wait for their retries only once."""
+    with running_stack.airflow.client() as client, program(running_stack) as portal:
+        return UndeliveredRuns(
+            published=start_run(client, "undelivered", {**JANUARY, "carrier": "HA"}),
+            requested=ask(portal, "undelivered", "2013-02-01", "2013-02-28", parameters={"carrier": "HA"}),
+            failed=start_run(client, "undelivered", {**JANUARY, "carier": "HA"}),
+        )
+
+
+def test_run_is_done_once_published_while_notify_still_runs(
+    running_stack: LocalStack, client: httpx.Client, undelivered: UndeliveredRuns
 ) -> None:
-    run_id = start_run(client, "undelivered", {**JANUARY, "carrier": "HA"})
-    assert wait(client, "undelivered", run_id) == "success"
-    assert len(records(recorded, run_id)) == 1
-    log = task_log(running_stack, "undelivered", run_id, "notify")
+    run_id = undelivered.requested
+    with program(running_stack) as portal:
+        wait_for_task(client, "undelivered", run_id, "publish", {"skipped"})  # plan has published the run
+        run = portal_run(portal, "undelivered", run_id)
+        assert run_state(client, "undelivered", run_id) == "running"
+        assert (run["state"], run["rows"] > 0, run["ended_at"] is None) == ("done", True, False)
+        cancelled = portal.post(f"/api/reports/undelivered/runs/{run_id}/cancel")
+        assert (cancelled.status_code, cancelled.json()["state"]) == (202, "done")
+        again = ask(portal, "undelivered", "2013-02-01", "2013-02-28", parameters={"carrier": "HA"})
+        assert again == run_id  # its files answer the request, because no row has changed
+        assert run_state(client, "undelivered", run_id) == "running"
+
+
+def test_run_is_failed_once_no_stage_is_left_and_cannot_be_cancelled(
+    running_stack: LocalStack, client: httpx.Client, undelivered: UndeliveredRuns
+) -> None:
+    run_id = undelivered.failed
+    wait_for_task(client, "undelivered", run_id, "notify", {"running"})
+    with program(running_stack) as portal:
+        run = portal_run(portal, "undelivered", run_id)
+        cancelled = portal.post(f"/api/reports/undelivered/runs/{run_id}/cancel").json()
+        assert run_state(client, "undelivered", run_id) == "running"
+    assert (run["state"], cancelled["state"]) == ("failed", "failed")
+    assert "did you mean carrier?" in run["error"]
+
+
+def test_notify_retries_until_only_unreachable_recipients_remain(
+    running_stack: LocalStack, client: httpx.Client, recorded: Path, undelivered: UndeliveredRuns
+) -> None:
+    assert wait(client, "undelivered", undelivered.published) == "success"
+    assert len(records(recorded, undelivered.published)) == 1
+    log = task_log(running_stack, "undelivered", undelivered.published, "notify")
     assert log.count("delivery.notify.success[0] was not notified: ConnectionRefusedError") == 3
     assert "delivery.notify.success[1] was notified" in log
     assert "delivery.notify.success[2] was not notified: SMTPRecipientsRefused" in log
+    assert wait(client, "undelivered", undelivered.requested) == "success"
+    assert wait(client, "undelivered", undelivered.failed) == "failed"
+    log = task_log(running_stack, "undelivered", undelivered.failed, "notify")
+    assert log.count("delivery.notify.failure[0] was not notified: ConnectionRefusedError") == 3
+
+
+def test_run_stays_published_and_names_recipients_that_cannot_be_reached(
+    running_stack: LocalStack, client: httpx.Client, undelivered: UndeliveredRuns
+) -> None:
+    run_id = undelivered.published
+    assert wait(client, "undelivered", run_id) == "success"
     with program(running_stack) as portal:
         run = portal_run(portal, "undelivered", run_id)
         page = portal.get(f"/reports/undelivered/runs/{run_id}").text
@@ -106,37 +167,6 @@ def test_run_stays_published_when_recipients_cannot_be_reached(
     ]
     assert all(sentence in unescape(page) for sentence in run["unreached"])
     assert "<small>Airline: HA</small>" in listing  # the parameter's title and value
-
-
-def test_run_is_done_once_published_while_notify_still_runs(running_stack: LocalStack, client: httpx.Client) -> None:
-    with program(running_stack) as portal:
-        run_id = ask(portal, "undelivered", "2013-02-01", "2013-02-28", parameters={"carrier": "HA"})
-        wait_for_task(client, "undelivered", run_id, "publish", {"skipped"})  # plan has published the run
-        run = portal_run(portal, "undelivered", run_id)
-        assert run_state(client, "undelivered", run_id) == "running"
-        assert (run["state"], run["rows"] > 0, run["ended_at"] is None) == ("done", True, False)
-        cancelled = portal.post(f"/api/reports/undelivered/runs/{run_id}/cancel")
-        assert (cancelled.status_code, cancelled.json()["state"]) == (202, "done")
-        again = ask(portal, "undelivered", "2013-02-01", "2013-02-28", parameters={"carrier": "HA"})
-        assert again == run_id  # its files answer the request, because no row has changed
-        assert run_state(client, "undelivered", run_id) == "running"
-    assert wait(client, "undelivered", run_id) == "success"
-
-
-def test_run_is_failed_once_no_stage_is_left_and_cannot_be_cancelled(
-    running_stack: LocalStack, client: httpx.Client
-) -> None:
-    run_id = start_run(client, "undelivered", {**JANUARY, "carier": "HA"})
-    wait_for_task(client, "undelivered", run_id, "notify", {"running"})
-    with program(running_stack) as portal:
-        run = portal_run(portal, "undelivered", run_id)
-        cancelled = portal.post(f"/api/reports/undelivered/runs/{run_id}/cancel").json()
-        assert run_state(client, "undelivered", run_id) == "running"
-    assert (run["state"], cancelled["state"]) == ("failed", "failed")
-    assert "did you mean carrier?" in run["error"]
-    assert wait(client, "undelivered", run_id) == "failed"
-    log = task_log(running_stack, "undelivered", run_id, "notify")
-    assert log.count("delivery.notify.failure[0] was not notified: ConnectionRefusedError") == 3
 
 
 def test_run_failed_by_a_user_notifies_nobody(

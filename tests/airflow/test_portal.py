@@ -228,7 +228,7 @@ def test_cancelled_run_is_listed_as_cancelled(portal: httpx.Client) -> None:
     deadline = time.monotonic() + 120
     while not (trouble := (show(portal, "unreachable", run_id)["progress"] or {}).get("trouble")):
         assert time.monotonic() < deadline
-        time.sleep(0.5)
+        time.sleep(0.2)
     assert "127.0.0.1:9 is not available" in trouble
     answer = portal.post(f"/api/reports/unreachable/runs/{run_id}/cancel")
     assert answer.status_code == 202

@@ -27,7 +27,7 @@ def wait(client: httpx.Client, dag_id: str, run_id: str) -> str:
     deadline = time.monotonic() + SECONDS
     while (state := run_state(client, dag_id, run_id)) not in ("success", "failed"):
         assert time.monotonic() < deadline, task_states(client, dag_id, run_id)
-        time.sleep(1)
+        time.sleep(0.2)
     return state
 
 
@@ -40,7 +40,7 @@ def wait_for_task(client: httpx.Client, dag_id: str, run_id: str, task_id: str, 
         if task["state"] in states:
             return task
         assert time.monotonic() < deadline, task
-        time.sleep(0.5)
+        time.sleep(0.2)
 
 
 def task_log(stack: LocalStack, dag_id: str, run_id: str, task_id: str) -> str:

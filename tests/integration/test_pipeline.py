@@ -16,9 +16,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from quire.dev_stack.s3_server import S3Server
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import PipelineResult, run_report
-from quire.record_types.manifest import manifest_key
+from quire.record_types.manifest import Manifest, manifest_key
 from quire.report.catalog import find_definition
 from quire.report.definition import ReportDefinition
 from quire.runs.verify import verify_run
@@ -33,9 +34,16 @@ ZONE = "America/New_York"
 SUMMARY = "events_2013-01-01_2013-03-31_summary.xlsx"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def flights() -> ReportDefinition:
     return find_definition(CLONE / "include", "flights")
+
+
+@pytest.fixture(scope="module")
+def year(flights: ReportDefinition, flights_url: str, s3_server: S3Server) -> tuple[Manifest, S3Store]:
+    """The manifest and the store of a run over all flights."""
+    store = s3_server.create_bucket("year-of-flights")
+    return run(flights, flights_url, store, "2013-01-01", "2013-12-31").published.manifest, store
 
 
 def run(
@@ -53,10 +61,9 @@ def ask(url: str, sql: str) -> Sequence[Sequence[Any]]:
 
 
 def test_year_of_flights_has_the_rows_of_each_month(
-    flights: ReportDefinition, flights_url: str, bucket: S3Store
+    flights: ReportDefinition, flights_url: str, year: tuple[Manifest, S3Store]
 ) -> None:
-    outcome = run(flights, flights_url, bucket, "2013-01-01", "2013-12-31")
-    manifest = outcome.published.manifest
+    manifest, store = year
     counted = ask(
         flights_url,
         "SELECT to_char(time_hour + make_interval(mins => minute), 'YYYY-MM'), count(*) FROM flights "
@@ -69,15 +76,15 @@ def test_year_of_flights_has_the_rows_of_each_month(
         "flights_2013-01-01_2013-12-31_summary.xlsx",
     ]
     for file, (_, rows) in zip(manifest.files, counted, strict=False):
-        workbook = open_workbook(bucket, file.key)
+        workbook = open_workbook(store, file.key)
         assert file.rows == rows
         assert len(sheet_rows(workbook, flights.title)) == 1 + rows + 1  # the header, the rows and the totals
-    assert verify_run(manifest.run, store=bucket).problems == ()
+    assert verify_run(manifest.run, store=store).problems == ()
 
 
-def test_summaries_equal_group_by_in_postgresql(flights: ReportDefinition, flights_url: str, bucket: S3Store) -> None:
-    outcome = run(flights, flights_url, bucket, "2013-01-01", "2013-12-31")
-    workbook = open_workbook(bucket, outcome.published.manifest.files[-1].key)
+def test_summaries_equal_group_by_in_postgresql(flights_url: str, year: tuple[Manifest, S3Store]) -> None:
+    manifest, store = year
+    workbook = open_workbook(store, manifest.files[-1].key)
     expected = ask(
         flights_url,
         "SELECT a.name, count(*), count(*) FILTER (WHERE f.dep_delay IS NULL), count(DISTINCT f.tailnum), "

@@ -29,7 +29,8 @@ SECONDS = 2.0
 SILENT = "SELECT id, at, kind, amount, weight, note FROM events, (SELECT pg_sleep(600)) s"
 SENDING = (
     "SELECT n AS id, %(start)s + n * interval '1 ms' AS at, md5(n::text) AS kind, 1::numeric(12,2) AS amount, "
-    "NULL::numeric AS weight, repeat(md5(n::text), 20) AS note FROM generate_series(1, 100000000) n"
+    "NULL::numeric AS weight, repeat(md5(n::text), 20) AS note "
+    "FROM (SELECT generate_series(1, 100000000) AS n) AS numbers"  # streams; in FROM, PostgreSQL would store all first
 )
 RANGE = " WHERE %(start)s < %(end)s\n"
 
