@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 from quire.errors import QueryError
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import PipelineResult, run_report
 from quire.report.definition import ReportDefinition
+from quire.stage_threads import MAX_PARALLEL_CELLS
 
 from tests.events import SQL, events_report, fill_events, request_of, session_of
 
@@ -63,3 +65,23 @@ def test_failed_extract_cancels_the_others(tmp_path: Path, fresh_database: str, 
         run(definition, fresh_database, bucket)
     assert time.monotonic() - began < LONGER_THAN_ANY_TEST
     assert [entry.key for entry in bucket.list("partitions/")] == []
+
+
+def test_workbooks_of_different_sizes_are_in_order(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
+    fill_events(fresh_database)
+    many = "INSERT INTO events SELECT n + 1000, '2013-01-15', 'a' FROM generate_series(1, %s) AS n"
+    with psycopg.connect(fresh_database) as connection:  # this workbook takes longer than all others
+        connection.execute(many, [MAX_PARALLEL_CELLS // 8])
+    progress: list[tuple[int, int]] = []
+
+    def record_progress(stage: str, done: int, total: int) -> None:
+        if stage == "render":
+            progress.append((done, total))
+
+    definition, session = events_report(tmp_path, partition="week"), session_of(fresh_database)
+    outcome = run_report(definition, request_of(definition), session=session, store=bucket, progress=record_progress)
+    files = outcome.published.manifest.files[:-1]
+    assert len(files) == 13
+    assert [file.name for file in files] == sorted(file.name for file in files)
+    assert files[2].rows == MAX_PARALLEL_CELLS // 8
+    assert progress == [(done, len(files)) for done in range(len(files) + 1)]

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 from quire.errors import DefinitionError
 from quire.object_store import Store
-from quire.parallel_extract import MAX_EXTRACT_THREADS, extract_groups
 from quire.partition_cache.cache import merge_partitions
 from quire.partition_cache.damaged_objects import retry_on_damage
 from quire.partition_cache.freshness import is_reusable
 from quire.postgres import SourceSession
 from quire.record_types.manifest import PublishedRun
 from quire.record_types.stage_records import (
-    LaidOutRun,
-    RenderedFile,
     RunPlan,
     StagedPartition,
     StagedRun,
@@ -26,7 +23,13 @@ from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 from quire.resource_usage import StageMeters
 from quire.runs.leases import hold_lease
-from quire.stage_progress import StageProgress, ignore_progress
+from quire.stage_threads import (
+    MAX_EXTRACT_THREADS,
+    StageProgress,
+    extract_groups,
+    ignore_progress,
+    render_shards,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +131,7 @@ def publish_partitions(
         summaries = _aggregate(definition, laid_out.run, store=store, progress=progress)
         meter.count_written(summaries)
     with meters.stage("render") as meter:
-        files = _render(definition, laid_out, summaries, store=store, progress=progress)
+        files = render_shards(definition, laid_out, summaries, store=store, progress=progress)
         meter.count_written(files)
     session = session.with_own_log()
     with meters.stage("publish", session.statements) as meter:
@@ -218,23 +221,3 @@ def _aggregate(
         summaries = aggregate_summaries(definition, run.plan, run.partitions, store=store)
     progress("aggregate", 1, 1)
     return summaries
-
-
-def _render(
-    definition: ReportDefinition,
-    laid_out: LaidOutRun,
-    summaries: Sequence[StagedSummary],
-    *,
-    store: Store,
-    progress: StageProgress,
-) -> tuple[RenderedFile, ...]:
-    from quire.stages.render import render_workbooks
-
-    total, shards = len(laid_out.run.layout.file_names), [shard for group in laid_out.groups for shard in group]
-    files, uncached = list[RenderedFile](), sum(len(shard.keys) for shard in shards)
-    for shard in shards:
-        progress("render", total - uncached, total)
-        files += render_workbooks(definition, laid_out.run, [shard], summaries=summaries, store=store)
-        uncached -= len(shard.keys)
-    progress("render", total, total)
-    return tuple(files)

@@ -12,12 +12,12 @@ from quire.airflow_dag import build_store_dag
 from quire.airflow_dag.fan_out import PlanTask, small_run_limit
 from quire.errors import IntegrityError, SettingsError
 from quire.object_store.s3_store import S3Store
-from quire.parallel_extract import extract_groups
 from quire.postgres import SourceSession
 from quire.report.definition import ReportDefinition
 from quire.runs.leases import active_runs, hold_lease
 from quire.runs.manifest_store import read_manifest
 from quire.runs.verify import verify_run
+from quire.stage_threads import extract_groups
 from quire.stages.plan import plan_partitions
 
 from tests.airflow.task_calls import TaskCalls, task_calls

@@ -17,7 +17,6 @@ from quire.airflow_dag.placement import max_extract_threads
 from quire.date_range import DatePartition
 from quire.errors import QueryError, SettingsError
 from quire.object_store import Store
-from quire.parallel_extract import extract_groups
 from quire.partition_cache.cache import merge_partitions
 from quire.partition_cache.damaged_objects import retry_on_damage
 from quire.pipeline import publish_partitions
@@ -33,7 +32,7 @@ from quire.runs.work_estimate import extract_seconds, output_seconds, render_sec
 from quire.runs.workbook_cache import divide_shards
 from quire.runs.workbook_shards import workbook_shards
 from quire.settings import fan_out_setting
-from quire.stage_progress import StageProgress, ignore_progress
+from quire.stage_threads import StageProgress, extract_groups, ignore_progress
 from quire.stages.plan import estimate_uncached, plan_partitions
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import get_current_context
 
-from quire.stage_progress import StageProgress
+from quire.stage_threads import StageProgress
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from quire.stage_progress import StageProgress
+from quire.stage_threads import StageProgress
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""The Airflow plugin, which mounts the portal and the webhooks but loads them only on the first request."""
+"""The Airflow plugin, which mounts the portal and the webhooks, and makes tasks start faster.
+
+The portal and the webhooks are loaded on the first request.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from quire.portal.lazy_app import LazyApp
 from quire.portal.request_limits import RequestSizeLimits
 from quire.portal.webhook_mount import webhook_apps
 from quire.portal_urls import PREFIX
+from quire.scheduler_preload import PreloadListener
 
 logger = logging.getLogger(__name__)
 UNSUPPORTED = unsupported_airflow(__version__)
@@ -24,6 +28,7 @@ class QuirePlugin(AirflowPlugin):
     """Adds the portal at /quire/, and links to it from Airflow's navigation."""
 
     name = "quire"
+    listeners: list[Any] = [] if UNSUPPORTED else [PreloadListener()]
     fastapi_apps: list[Any] = (
         []
         if UNSUPPORTED
