@@ -63,7 +63,7 @@ def may_import_airflow(path: Path) -> bool:
         place[0] == "dags"
         or place == ("plugins", "quire_plugin.py")
         or place[:3] == ("plugins", "quire", "portal")
-        or (place[:2] == ("plugins", "quire") and place[2].removesuffix(".py") == "airflow_dag")
+        or (place[:2] == ("plugins", "quire") and place[2].removesuffix(".py") in {"airflow_dag", "scheduler_preload"})
     )
 
 

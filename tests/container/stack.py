@@ -22,6 +22,7 @@ from tests.container.engine import Project
 SECONDS_TO_START = 600
 SECONDS_OF_A_RUN = 900
 ENDED = ("success", "failed")
+LARGE_REPORTS = ("many", "single_task")  # each with one large workbook; the latter always runs in one task
 SHEET = re.compile(r"xl/worksheets/sheet\d+\.xml")
 MIN_SHEET_BYTES = 1_000_000
 CELERY = "airflow.providers.celery.executors.celery_executor.app"
@@ -66,7 +67,7 @@ class ContainerStack:
                     dags = {dag["dag_id"] for dag in client.get("/api/v2/dags").raise_for_status().json()["dags"]}
             except httpx.HTTPError:
                 return False
-            return {"flights", "many"} <= dags and self.workers_that_answer() >= workers
+            return {"flights", *LARGE_REPORTS} <= dags and self.workers_that_answer() >= workers
 
         wait_for(ready, deadline=deadline, what=lambda: self.project.compose("ps"))
 
@@ -106,10 +107,10 @@ class ContainerStack:
         wait_for(has_ended, deadline=deadline, what=lambda: str(self.tasks(client, dag_id, run_id)))
         assert state == "success", self.tasks(client, dag_id, run_id)
 
-    def finish(self, client: httpx.Client, report: str, run_id: str) -> dict[str, Any]:
-        """Waits until a run has succeeded, and returns publish's result."""
+    def finish(self, client: httpx.Client, report: str, run_id: str, *, task_id: str = "publish") -> dict[str, Any]:
+        """Waits until a run has succeeded, and returns the result of the task that published it."""
         self.wait_for_run(client, report, run_id)
-        entries = f"/api/v2/dags/{report}/dagRuns/{run_id}/taskInstances/publish/xcomEntries"
+        entries = f"/api/v2/dags/{report}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries"
         entry = client.get(f"{entries}/return_value", params={"deserialize": False})
         result: dict[str, Any] = entry.raise_for_status().json()["value"]
         return result
@@ -127,13 +128,16 @@ class ContainerStack:
         listed = store.client.list_multipart_uploads(Bucket=store.bucket, Prefix=f"reports/{report}/")
         return {(upload["Key"], upload["UploadId"]) for upload in listed.get("Uploads", [])}
 
-    def host_of_upload(self, client: httpx.Client, report: str, run_id: str, *, ignored: set[tuple[str, str]]) -> str:
-        """Waits until a render task has uploaded part of its file, and returns the worker's hostname.
+    def host_of_upload(
+        self, client: httpx.Client, report: str, run_id: str, *, task_id: str, ignored: set[tuple[str, str]]
+    ) -> str:
+        """Waits until a task has uploaded part of its file, and returns the worker's hostname.
 
         Args:
             client: a client for Airflow.
             report: the report.
             run_id: the run.
+            task_id: the task that renders the file.
             ignored: uploads to ignore, such as those from killed workers.
         """
         store = self.store()
@@ -144,11 +148,9 @@ class ContainerStack:
                 for key, upload in self.uploads(report) - ignored
             )
 
-        wait_for(uploads, deadline=time.monotonic() + SECONDS_OF_A_RUN, what=lambda: "no render uploads anything")
+        wait_for(uploads, deadline=time.monotonic() + SECONDS_OF_A_RUN, what=lambda: f"{task_id} uploads nothing")
         tasks = self.tasks(client, report, run_id)
-        return next(
-            str(task["hostname"]) for task in tasks if (task["task_id"], task["state"]) == ("render", "running")
-        )
+        return next(str(task["hostname"]) for task in tasks if (task["task_id"], task["state"]) == (task_id, "running"))
 
     def objects(self, report: str) -> set[str]:
         """Returns the keys of all objects that belong to a report's runs."""

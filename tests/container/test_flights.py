@@ -18,12 +18,12 @@ from python_calamine import CalamineWorkbook
 from tests.container.stack import ContainerStack
 
 pytestmark = pytest.mark.container
-YEAR = {"start": "2013-01-01", "end": "2013-12-31"}
+YEAR = {"start": "2013-01-01", "end": "2013-12-31", "fan_out": True}
 
 
 @pytest.fixture(scope="module")
 def run_id(stack: ContainerStack) -> str:
-    """A finished run for the whole year, started through Airflow's API."""
+    """A finished run for the whole year with a task for each month, started through Airflow's API."""
     with stack.client() as client:
         started = stack.trigger(client, "flights", **YEAR)
         assert stack.finish(client, "flights", started)["rows"] == 336_776

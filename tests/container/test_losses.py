@@ -1,4 +1,4 @@
-"""No data is lost or duplicated if a worker is killed or disconnected while rendering, or if the stack restarts."""
+"""No data is lost or duplicated if a worker is killed or disconnected while it renders, or if the stack restarts."""
 
 from __future__ import annotations
 
@@ -47,23 +47,30 @@ def published(stack: ContainerStack, result: dict[str, Any]) -> Published:
 
 
 def run_through(
-    stack: ContainerStack, disturb: Callable[[str], object]
+    stack: ContainerStack, disturb: Callable[[str], object], *, report: str = "many", task_id: str = "render"
 ) -> tuple[Published, list[dict[str, Any]], set[str], str]:
-    """Runs the report again; while a worker is uploading the file, calls ``disturb`` with the worker's container."""
-    before, ignored = stack.objects("many"), stack.uploads("many")
+    """Runs a report; while a worker is uploading the file, calls ``disturb`` with the worker's container.
+
+    Args:
+        stack: the stack.
+        disturb: called with the container.
+        report: the report.
+        task_id: the task that uploads the file.
+    """
+    before, ignored = stack.objects(report), stack.uploads(report)
     with stack.client() as client:
-        run_id = stack.trigger(client, "many", **DAYS, force=True)
-        name = stack.host_of_upload(client, "many", run_id, ignored=ignored)
+        run_id = stack.trigger(client, report, **DAYS, force=True)
+        name = stack.host_of_upload(client, report, run_id, task_id=task_id, ignored=ignored)
         disturb(stack.containers_by_hostname()[name])
-        result = stack.finish(client, "many", run_id)
-        tasks = stack.tasks(client, "many", run_id)
-    return published(stack, result), tasks, stack.objects("many") - before, name
+        result = stack.finish(client, report, run_id, task_id="publish" if task_id == "render" else task_id)
+        tasks = stack.tasks(client, report, run_id)
+    return published(stack, result), tasks, stack.objects(report) - before, name
 
 
-def assert_retried_on_another_worker(tasks: list[dict[str, Any]], name: str) -> None:
-    (render,) = (task for task in tasks if task["task_id"] == "render")
-    assert render["try_number"] == 2
-    assert render["hostname"] != name
+def assert_retried_on_another_worker(tasks: list[dict[str, Any]], name: str, *, task_id: str = "render") -> None:
+    (retried,) = (task for task in tasks if task["task_id"] == task_id)
+    assert retried["try_number"] == 2
+    assert retried["hostname"] != name
 
 
 def assert_published_once(run: Published, new: set[str], undisturbed: Published) -> None:
@@ -78,6 +85,21 @@ def test_killed_worker_neither_loses_nor_duplicates_data(stack: ContainerStack, 
     run, tasks, new, name = run_through(stack, lambda container: docker("kill", container))
     try:
         assert_retried_on_another_worker(tasks, name)
+        assert_published_once(run, new, undisturbed)
+    finally:
+        stack.project.compose("up", "--detach", "--no-recreate", "--scale", f"airflow-worker={WORKERS}")
+        stack.wait_until_ready(workers=WORKERS)
+
+
+def test_worker_killed_in_a_single_task_neither_loses_nor_duplicates_data(
+    stack: ContainerStack, undisturbed: Published
+) -> None:
+    run, tasks, new, name = run_through(
+        stack, lambda container: docker("kill", container), report="single_task", task_id="plan"
+    )
+    try:
+        assert_retried_on_another_worker(tasks, name, task_id="plan")
+        assert {task["state"] for task in tasks if task["task_id"] != "plan"} == {"skipped"}
         assert_published_once(run, new, undisturbed)
     finally:
         stack.project.compose("up", "--detach", "--no-recreate", "--scale", f"airflow-worker={WORKERS}")
@@ -109,7 +131,7 @@ def assert_takes_tasks(stack: ContainerStack, name: str) -> None:
 
     def done() -> bool:
         with stack.client() as client:
-            run_id = stack.trigger(client, "flights", start="2013-01-01", end="2013-12-31", force=True)
+            run_id = stack.trigger(client, "flights", **DAYS, force=True, fan_out=True)
             stack.finish(client, "flights", run_id)
             return name in {task["hostname"] for task in stack.tasks(client, "flights", run_id)}
 

@@ -15,6 +15,7 @@ from quire.dev_stack.processes import Server
 from quire.errors import StackError
 
 from tests.dev_stack.commands import still_running
+from tests.polling import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 STUBBORN = [
@@ -54,6 +55,18 @@ def test_server_outlives_its_starter_and_is_found_again(tmp_path: Path) -> None:
         again.stop()
     assert not again.running
     assert not Server("sleeper", tmp_path).running
+
+
+def test_server_does_not_ignore_sigint_even_if_its_starter_does(tmp_path: Path) -> None:
+    server = Server("printer", tmp_path)
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a shell's background job
+    try:
+        server.start([sys.executable, "-c", "import signal; print(signal.getsignal(signal.SIGINT))"])
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    wait_until(lambda: server.log.read_text().endswith("\n"))
+    assert "default_int_handler" in server.log.read_text()
 
 
 def test_second_start_starts_nothing(tmp_path: Path) -> None:

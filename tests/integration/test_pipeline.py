@@ -41,7 +41,7 @@ def flights() -> ReportDefinition:
 
 @pytest.fixture(scope="module")
 def year(flights: ReportDefinition, flights_url: str, s3_server: S3Server) -> tuple[Manifest, S3Store]:
-    """The manifest and the store of a run over all flights."""
+    """A run over all flights."""
     store = s3_server.create_bucket("year-of-flights")
     return run(flights, flights_url, store, "2013-01-01", "2013-12-31").published.manifest, store
 
@@ -55,8 +55,7 @@ def run(
 
 def ask(url: str, sql: str) -> Sequence[Sequence[Any]]:
     """Runs a query in the report's time zone, and returns PostgreSQL's result."""
-    with psycopg.connect(url) as connection:
-        connection.execute(f"SET timezone = '{ZONE}'")
+    with psycopg.connect(url, options=f"-c timezone={ZONE}") as connection:
         return connection.execute(sql).fetchall()
 
 
@@ -126,8 +125,6 @@ def test_march_with_a_23_hour_day_has_every_cell_of_the_database(
     cells = [[row[place] for place in places] for row in rows]
     assert len(cells) == len(expected) == 28_834
     assert cells == [["" if value is None else value for value in row] for row in expected]
-    short_day = dt.date(2013, 3, 10)
-    assert sum(row[0].date() == short_day for row in cells) == sum(row[0].date() == short_day for row in expected)
 
 
 def test_empty_date_range_publishes_a_valid_empty_report(
@@ -296,7 +293,7 @@ def test_run_killed_at_any_stage_leaves_no_manifest_and_can_be_repeated(
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not [entry.key for entry in bucket.list("") if entry.key.endswith("manifest.json")]
-    outcome = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31", run_id="killed")
-    assert outcome.published.already_published is False
-    assert outcome.published.manifest.rows == len(ROWS)
-    assert verify_run(outcome.published.manifest.run, store=bucket).problems == ()
+    published = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31", run_id="killed").published
+    assert published.already_published is False
+    assert published.manifest.rows == len(ROWS)
+    assert verify_run(published.manifest.run, store=bucket).problems == ()

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -20,20 +21,27 @@ def interrupt_on_stop_signals() -> None:
 
 @contextmanager
 def defer_stop_signals() -> Iterator[None]:
-    """Delays stop signals until the block has finished."""
+    """Delays stop signals until the block has finished.
+
+    Child processes started in the block do not ignore SIGINT, even if this process does, as a shell's background jobs
+    do. Airflow's triggerer stops its child process with SIGINT, and would otherwise wait for 10 s.
+    """
     if threading.current_thread() is not threading.main_thread():  # signal handlers run only in the main thread
         yield
         return
     received: list[int] = []
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    own_handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
-    for number in own_handlers:
+    replaced: dict[int, Any] = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in replaced:
         # SIG_IGN is not an option, because child processes would inherit it.
         signal.signal(number, lambda number, frame: received.append(number))
+    if handlers[signal.SIGINT] is signal.SIG_IGN:
+        replaced[signal.SIGINT] = signal.SIG_IGN
+        signal.signal(signal.SIGINT, _ignore)
     try:
         yield
     finally:
-        for number, handler in own_handlers.items():
+        for number, handler in replaced.items():
             signal.signal(number, handler)
     if received:
         signal.raise_signal(received[0])
