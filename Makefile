@@ -46,7 +46,7 @@ down: setup ## stop what `make up` started
 	@$(BIN)/python -m quire.dev_stack down
 
 test: setup ## run all tests but the slow and container tests, against real servers
-	@$(PYTEST) --numprocesses 2 --dist loadgroup
+	@$(PYTEST) --numprocesses 3 --dist loadgroup
 
 test-fast: setup ## run the tests that need no server
 	@$(PYTEST) --fast --numprocesses 2 --dist worksteal --durations 10 --durations-min 1
