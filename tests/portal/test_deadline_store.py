@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from quire.object_store.s3_store import S3Store
 from quire.portal.deadline_store import limit_store
-from quire.portal.work_queue import Deadline, WorkUnavailableError
+from quire.portal.job_deadline import Deadline, WorkUnavailableError
 from quire.settings import StoreSettings
 
 

@@ -16,9 +16,10 @@ from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal.deadline_store import short_timeout_client
 from quire.portal.estimates import MAX_CHECKED_PARTITIONS, estimate
+from quire.portal.job_deadline import Deadline, WorkUnavailableError
 from quire.portal.run_requests import parse_request
 from quire.portal.views import EstimateView
-from quire.portal.work_queue import Deadline, WorkQueue, WorkUnavailableError
+from quire.portal.work_queue import WorkQueue
 from quire.report.definition import ReportDefinition
 
 from tests.events import events_report, fill_many_events, request_of, session_of

@@ -16,9 +16,10 @@ from quire.airflow_api.client import AirflowApi
 from quire.airflow_api.transports import InProcessTransport
 from quire.object_store.memory_store import MemoryStore
 from quire.portal.access import Caller, ReportAccess
+from quire.portal.job_deadline import Deadline
 from quire.portal.request_checks import validate_request
 from quire.portal.resources import PortalResources
-from quire.portal.work_queue import MAX_WAITING, Deadline, WorkQueue
+from quire.portal.work_queue import MAX_WAITING, WorkQueue
 
 from tests.events import SQL, events_report
 from tests.polling import until

@@ -15,8 +15,9 @@ import pytest
 from fastapi import FastAPI, HTTPException, Query, Request
 from quire.object_store.memory_store import MemoryStore
 from quire.object_store.s3_store import S3Store
+from quire.portal.job_deadline import Deadline
 from quire.portal.views import EstimateView
-from quire.portal.work_queue import Deadline, WorkQueue
+from quire.portal.work_queue import WorkQueue
 
 from tests.events import events_report, fill_many_events, session_of
 from tests.portal.in_process import Portal, open_portal

@@ -6,7 +6,8 @@ import asyncio
 import threading
 
 import pytest
-from quire.portal.work_queue import TurnQueue, WorkUnavailableError
+from quire.portal.job_deadline import WorkUnavailableError
+from quire.portal.work_queue import TurnQueue
 
 from tests.portal.test_work_queue import LONG, run, wait_for
 

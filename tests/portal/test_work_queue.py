@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from itertools import count
 from typing import Any
 
 import pytest
-from quire.portal.work_queue import Deadline, SupersededError, WorkQueue, WorkUnavailableError
+from quire.portal.job_deadline import Deadline, SupersededError, WorkUnavailableError
+from quire.portal.work_queue import WorkQueue
 
 LONG = 60.0
 
@@ -152,5 +154,58 @@ def test_work_queue_without_superseding_work_waits_its_turn() -> None:
         released.set()
         assert not await first
         assert await second == "second"
+
+    run(test)
+
+
+def test_work_queue_shares_jobs_that_have_not_started() -> None:
+    async def test() -> None:
+        queue, released, started = WorkQueue(slots=2, seconds=LONG), threading.Event(), threading.Event()
+        numbers = count(1)
+
+        def work(_: Deadline) -> int:
+            number = next(numbers)
+            started.set()
+            released.wait(LONG)
+            return number
+
+        first = asyncio.create_task(queue.run_shared("key", "ann", work))
+        await wait_for(started)
+        # the first job may have read its data before these calls
+        others = [asyncio.create_task(queue.run_shared("key", "ann", work)) for _ in range(50)]
+        another = asyncio.create_task(queue.run_shared("another key", "ben", work))
+        await asyncio.sleep(0)
+        others[0].cancel()  # its client has disconnected
+        released.set()
+        assert await first == 1
+        assert len(set(await asyncio.gather(*others[1:]))) == 1
+        assert {await another, await others[1]} == {2, 3}
+        assert await queue.run_shared("key", "ann", work) == 4
+
+    run(test)
+
+
+def test_work_queue_shared_job_that_fails_is_not_shared_later() -> None:
+    async def test() -> None:
+        queue = WorkQueue(slots=1, seconds=LONG, wait=0.1)
+
+        def fail(_: Deadline) -> str:
+            raise WorkUnavailableError("the database is down")
+
+        with pytest.raises(WorkUnavailableError, match="is down"):
+            await queue.run_shared("key", "ann", fail)
+        started, released = threading.Event(), threading.Event()
+
+        def hold(_: Deadline) -> bool:
+            started.set()
+            return released.wait(LONG)
+
+        busy = asyncio.create_task(queue.run("ben", hold))
+        await wait_for(started)
+        with pytest.raises(WorkUnavailableError, match="Too many estimates"):  # it never started
+            await queue.run_shared("key", "ann", lambda _: "late")
+        released.set()
+        await busy
+        assert await queue.run_shared("key", "ann", lambda _: "done") == "done"
 
     run(test)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from quire.object_store import Store
 from quire.object_store.s3_store import S3Store
 from quire.object_store.store import StoredObject
-from quire.portal.work_queue import Deadline
+from quire.portal.job_deadline import Deadline
 from quire.settings import StoreSettings
 
 if TYPE_CHECKING:

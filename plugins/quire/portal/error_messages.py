@@ -13,8 +13,8 @@ from quire import errors
 from quire.airflow_api.client import NotFoundError, RefusedError
 from quire.errors import TransientError, UsageError
 from quire.human_readable import truncate
+from quire.portal.job_deadline import SupersededError
 from quire.portal.run_requests import QuotaError
-from quire.portal.work_queue import SupersededError
 from quire.report.definition import Owner
 
 MAX_MESSAGE_LENGTH = 500

@@ -11,9 +11,9 @@ from datetime import timedelta
 from quire.errors import error_context
 from quire.object_store import Store
 from quire.portal.deadline_store import limit_store
+from quire.portal.job_deadline import Deadline, WorkUnavailableError
 from quire.portal.run_requests import ReportRequest
 from quire.portal.views import EstimateView
-from quire.portal.work_queue import Deadline, WorkUnavailableError
 from quire.postgres import SourceSession, open_transaction
 from quire.postgres.keepalive import with_defaults
 from quire.postgres.partition_query import estimate_query, query_columns

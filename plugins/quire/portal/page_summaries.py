@@ -20,8 +20,9 @@ from quire.errors import StoreRefusedError, StoreUnavailableError
 from quire.object_store import Store
 from quire.portal.access import ReportAccess
 from quire.portal.deadline_store import limit_store
+from quire.portal.job_deadline import Deadline, WorkUnavailableError
 from quire.portal.manifest_cache import estimate_memory
-from quire.portal.work_queue import Deadline, WorkQueue, WorkUnavailableError
+from quire.portal.work_queue import WorkQueue
 from quire.record_types.manifest import Manifest
 from quire.record_types.serialization import digest
 from quire.report.definition import ReportDefinition

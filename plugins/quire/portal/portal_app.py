@@ -14,8 +14,8 @@ from quire.errors import ReportError
 from quire.portal import api, downloads, pages
 from quire.portal.dependencies import base_path
 from quire.portal.error_messages import explain
+from quire.portal.job_deadline import SupersededError
 from quire.portal.resources import PortalResources
-from quire.portal.work_queue import SupersededError
 from quire.portal_urls import PREFIX
 
 SECURITY_HEADERS = {

@@ -10,11 +10,11 @@ from quire.errors import RangeError
 from quire.object_store import Store
 from quire.portal.access import ReportAccess
 from quire.portal.estimates import estimate
+from quire.portal.job_deadline import Deadline
 from quire.portal.resources import PortalResources
 from quire.portal.run_requests import ReportRequest, find_newest_run, find_or_start_run, parse_request, will_publish
 from quire.portal.unchanged_runs import UnchangedRun, find_unchanged_run
 from quire.portal.views import EstimateView
-from quire.portal.work_queue import Deadline
 
 
 async def validate_request(access: ReportAccess, resources: PortalResources, **fields: Any) -> ReportRequest:

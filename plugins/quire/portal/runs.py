@@ -17,13 +17,13 @@ from quire.human_readable import truncate
 from quire.portal.access import Caller
 from quire.portal.command_line_runs import RUN_ID, CommandLineRun, merge_page
 from quire.portal.error_messages import MAX_MESSAGE_LENGTH, contact_text, explain_failure
+from quire.portal.job_deadline import WorkUnavailableError
 from quire.portal.run_contents import manifest_fields, stage_views
 from quire.portal.run_outcomes import RunOutcome, load_outcome, parse_state
 from quire.portal.run_requests import parse_run_conf
 from quire.portal.run_source import MAX_MANIFESTS, RunSource
 from quire.portal.unreadable_runs import unreadable_view
 from quire.portal.views import RunDetails, RunView
-from quire.portal.work_queue import WorkUnavailableError
 from quire.portal_urls import run_path
 from quire.record_types.manifest import Manifest
 from quire.record_types.run_result import RunResult

@@ -16,11 +16,11 @@ from quire.portal.access import ReportAccess
 from quire.portal.command_line_runs import RUN_ID
 from quire.portal.deadline_store import limit_store
 from quire.portal.estimates import MAX_CHECKED_PARTITIONS, limit_session
+from quire.portal.job_deadline import Deadline, WorkUnavailableError
 from quire.portal.published_files import is_any_missing
 from quire.portal.resources import PortalResources
 from quire.portal.run_outcomes import load_outcome
 from quire.portal.run_requests import ReportRequest
-from quire.portal.work_queue import Deadline, WorkUnavailableError
 from quire.record_types.manifest import Manifest
 from quire.runs.manifest_store import find_manifest
 from quire.runs.run_key import compute_run_key
@@ -63,7 +63,8 @@ async def find_unchanged_run(
         return _find_published_run(report_request, resources=resources, store=store, deadline=deadline)
 
     try:
-        published = await resources.freshness_checks.run(access.caller.user.get_id(), work, supersedes=False)
+        user = access.caller.user.get_id()
+        published = await resources.freshness_checks.run_shared(report_request.prefix, user, work)
         if published and not RUN_ID.fullmatch(published.run_id):
             return published if await _shows(published, access.caller.api) else None
     except ReportError as error:

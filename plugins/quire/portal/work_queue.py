@@ -7,8 +7,6 @@ the thread's slot occupied until the thread has finished, so there are never mor
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,70 +15,14 @@ from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from quire.errors import TransientError
+from quire.portal.job_deadline import RETRY_HINT, Deadline, WorkUnavailableError
 
 MAX_SLOTS = 4  # concurrent jobs per process
 MAX_SECONDS = 10.0  # from request to response
 MAX_WAIT_SECONDS = 2.0  # for a slot
 MAX_WAITING = 100  # waiting requests per user
 
-RETRY_HINT = "Try again in a few seconds."
-
 Answer = TypeVar("Answer")
-
-
-class WorkUnavailableError(TransientError):
-    """The job timed out, or all slots are taken."""
-
-
-class SupersededError(TransientError):
-    """The same user has since requested another estimate."""
-
-
-class Deadline:
-    """A job's deadline.
-
-    ``cancelled`` is set when no caller is waiting for the result anymore. If the reason is a newer request from the
-    same user, ``is_superseded`` is also set.
-
-    Args:
-        seconds: the time until the deadline.
-        noun: the job's name in error messages.
-    """
-
-    def __init__(self, seconds: float, noun: str = "estimate") -> None:
-        self._end = time.monotonic() + seconds
-        self._noun = noun
-        self.cancelled = threading.Event()
-        self.is_superseded = False
-
-    @property
-    def remaining(self) -> float:
-        """The seconds until the deadline, or 0 if it has passed."""
-        return max(0.0, self._end - time.monotonic())
-
-    def ensure_time_left(self) -> None:
-        """Checks that a caller is still waiting for the result.
-
-        Raises:
-            WorkUnavailableError: the deadline has passed, or the job was canceled.
-        """
-        if self.cancelled.is_set() or not self.remaining:
-            raise self.timeout_error()
-
-    def timeout_error(self) -> WorkUnavailableError:
-        """Returns the error for a job that timed out."""
-        advice = "Choose a shorter date range, or try again." if self._noun == "estimate" else "Try again."
-        return WorkUnavailableError(f"The {self._noun} timed out. {advice}")
-
-    def ensure_newest(self) -> None:
-        """Checks that the same user has not requested a newer estimate.
-
-        Raises:
-            SupersededError: the same user has requested a newer estimate.
-        """
-        if self.is_superseded:
-            raise SupersededError("A newer estimate has replaced this one.")
 
 
 class _Turns:
@@ -142,6 +84,38 @@ class WorkQueue(_Turns):
         super().__init__(noun, slots=slots, seconds=seconds, wait=wait)
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix=noun)
         self._latest: WeakValueDictionary[str, Deadline] = WeakValueDictionary()
+        self._unstarted: dict[str, asyncio.Task[Any]] = {}
+
+    async def run_shared(self, key: str, user: str, work: Callable[[Deadline], Answer]) -> Answer:
+        """Like ``run``, but concurrent calls with the same key share a job that has not started yet.
+
+        A job that has started may already have read data, which may have changed since. Later calls do not share it.
+
+        Args:
+            key: identifies the result, which must not depend on the user.
+            user: the user whose turn the job takes, if this call is the first.
+            work: computes the result.
+
+        Raises:
+            WorkUnavailableError: see ``run``.
+        """
+
+        def start(deadline: Deadline) -> Answer:
+            self._unstarted.pop(key, None)
+            return work(deadline)
+
+        job: asyncio.Task[Answer] | None = self._unstarted.get(key)
+        if job is None:
+            job = asyncio.create_task(self.run(user, start, supersedes=False))
+            self._unstarted[key] = job
+            job.add_done_callback(lambda done: self._forget(key, done))
+        return await asyncio.shield(job)  # other callers need the result even if this one has disconnected
+
+    def _forget(self, key: str, job: asyncio.Task[Any]) -> None:
+        if self._unstarted.get(key) is job:  # it failed before it started
+            del self._unstarted[key]
+        if not job.cancelled():
+            job.exception()  # so that asyncio does not report an error for which no caller is left
 
     async def run(self, user: str, work: Callable[[Deadline], Answer], *, supersedes: bool = True) -> Answer:
         """Calls ``work`` in a thread, and returns its result.

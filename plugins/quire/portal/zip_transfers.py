@@ -13,9 +13,9 @@ from typing import Any
 import anyio
 from fastapi.responses import StreamingResponse
 
+from quire.portal.job_deadline import RETRY_HINT, WorkUnavailableError
 from quire.portal.lazy_app import Receive, Scope, Send
 from quire.portal.run_requests import QuotaError
-from quire.portal.work_queue import RETRY_HINT, WorkUnavailableError
 
 logger = logging.getLogger(__name__)
 
