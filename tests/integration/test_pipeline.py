@@ -179,6 +179,7 @@ def test_concurrent_writers_of_a_run_end_with_one_winner(tmp_path: Path, fresh_d
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from quire.report.catalog import find_definition
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.settings import StoreSettings
