@@ -54,6 +54,7 @@ def task_facts(task: Any) -> dict[str, Any]:
         "configured": configures_first(task),
         "upstream": sorted(task.upstream_task_ids),
         "mapped": bool(task.is_mapped),
+        "params": list(task.params),
         "retries": task.retries,
         "backoff": task.retry_exponential_backoff,
         "timeout": task.execution_timeout.total_seconds() if task.execution_timeout else None,

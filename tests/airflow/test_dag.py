@@ -147,6 +147,10 @@ def test_form_has_dates_parameters_and_force(events: dict[str, Any]) -> None:
     assert [(schemas[name]["type"], defaults[name]) for name in ("force", "fan_out")] == [("boolean", False)] * 2
 
 
+def test_tasks_have_no_copies_of_the_params(facts: dict[str, Any]) -> None:
+    assert [name for dag in facts["dags"].values() for name, task in dag["tasks"].items() if task["params"]] == []
+
+
 def test_schedule_is_in_the_reports_time_zone(facts: dict[str, Any]) -> None:
     assert facts["dags"]["flights"]["cron"] == ["0 6 1 * *", "America/New_York"]
 

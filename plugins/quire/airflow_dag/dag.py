@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, ExceptionRetryPolicy, Param, RetryAction, RetryRule, XComArg, get_parsing_context, task
+from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 
 from quire.airflow_dag.housekeeping import collect_task, compact_task
@@ -104,7 +107,7 @@ def build_dag(definition: ReportDefinition) -> DAG:
         ensure_usable_notifiers(definition)
     except DefinitionError as error:
         return build_broken_dag(definition.name, error)
-    with _dag(
+    with _open_dag(
         definition, definition.name, definition.title, schedule=definition.schedule, params=trigger_params(definition)
     ) as dag:
         planned = plan_task(definition)
@@ -128,7 +131,7 @@ def build_dag(definition: ReportDefinition) -> DAG:
 def build_store_dag(definition: ReportDefinition) -> DAG:
     """Returns the DAG that stores partitions before readers request them. Its last task releases the lease."""
     title = f"{definition.title}: extract in advance"
-    with _dag(
+    with _open_dag(
         definition,
         f"{definition.name}{STORE_SUFFIX}",
         title,
@@ -155,17 +158,24 @@ def build_housekeeping_dag() -> DAG:
     return dag
 
 
-def _dag(
+@contextmanager
+def _open_dag(
     definition: ReportDefinition, dag_id: str, title: str, *, schedule: str | None, params: dict[str, Param]
-) -> DAG:
-    return DAG(
+) -> Iterator[DAG]:
+    """Yields a DAG to which the block adds tasks.
+
+    The DAG gets its params after its tasks. Otherwise, each task would get a copy, and Airflow would validate all
+    copies when it serializes the DAG, which would take four times as long.
+    """
+    with DAG(
         dag_id=dag_id,
         dag_display_name=title,
         description=definition.description or None,
         schedule=CronTriggerTimetable(schedule, timezone=definition.timezone) if schedule else None,
-        params=params,
         **DAG_DEFAULTS,
-    )
+    ) as dag:
+        yield dag
+    dag.params = ParamsDict(params)
 
 
 def build_broken_dag(name: str, error: DefinitionError) -> DAG:
