@@ -13,12 +13,13 @@ from quire.pipeline import PipelineResult, run_report
 from quire.report.definition import ReportDefinition
 from quire.stage_threads import MAX_PARALLEL_CELLS
 
-from tests.events import SQL, events_report, fill_events, request_of, session_of
+from tests.events import DEFINITION, SQL, events_report, fill_events, request_of, session_of
 
 pytestmark = pytest.mark.server
 
 STAGES = ["plan", "extract", "layout", "aggregate", "render", "publish"]
 LONGER_THAN_ANY_TEST = 120  # s
+LARGE = MAX_PARALLEL_CELLS // len(DEFINITION["columns"]) + 1  # rows of a workbook that is not rendered in parallel
 
 
 def sleepy_sql(seconds: int, *, others: str = "0") -> str:
@@ -71,7 +72,7 @@ def test_workbooks_of_different_sizes_are_in_order(tmp_path: Path, fresh_databas
     fill_events(fresh_database)
     many = "INSERT INTO events SELECT n + 1000, '2013-01-15', 'a' FROM generate_series(1, %s) AS n"
     with psycopg.connect(fresh_database) as connection:  # this workbook takes longer than all others
-        connection.execute(many, [MAX_PARALLEL_CELLS // 8])
+        connection.execute(many, [LARGE])
     progress: list[tuple[int, int]] = []
 
     def record_progress(stage: str, done: int, total: int) -> None:
@@ -83,5 +84,24 @@ def test_workbooks_of_different_sizes_are_in_order(tmp_path: Path, fresh_databas
     files = outcome.published.manifest.files[:-1]
     assert len(files) == 13
     assert [file.name for file in files] == sorted(file.name for file in files)
-    assert files[2].rows == MAX_PARALLEL_CELLS // 8
+    assert files[2].rows == LARGE
     assert progress == [(done, len(files)) for done in range(len(files) + 1)]
+
+
+def test_interrupted_render_leaves_no_file_without_a_commit_record(
+    tmp_path: Path, fresh_database: str, bucket: S3Store
+) -> None:
+    fill_events(fresh_database)
+
+    def interrupt(stage: str, done: int, total: int) -> None:
+        if (stage, done) == ("render", 1):
+            raise KeyboardInterrupt
+
+    definition = events_report(tmp_path, partition="week", source={"freshness": {"probe": "id"}})
+    session = session_of(fresh_database)
+    with pytest.raises(KeyboardInterrupt):
+        run_report(definition, request_of(definition), session=session, store=bucket, progress=interrupt)
+    keys = [entry.key for entry in bucket.list("workbooks/")]
+    files = [key for key in keys if key.endswith(".xlsx")]
+    assert 1 <= len(files) < 13
+    assert len(files) == sum(key.endswith(".json") for key in keys)

@@ -16,8 +16,8 @@ from airflow.listeners import hookimpl
 logger = logging.getLogger(__name__)
 
 FORKING_COMPONENTS = {"scheduler", "dag-processor"}  # subcommands of `airflow`
-# Neither Arrow nor Polars, which start threads and read Quire's allocator settings, nor Quire itself, since a task must
-# not mix the modules of two versions.
+# Excludes Arrow and Polars, which start threads and read Quire's allocator settings when they are imported, and Quire
+# itself, because a task must not mix the modules of two versions.
 LIBRARIES = (
     "airflow.providers.postgres.hooks.postgres",
     "airflow.providers.standard.decorators.python",

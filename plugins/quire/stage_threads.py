@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -25,8 +26,8 @@ from quire.report.definition import ReportDefinition
 
 MAX_EXTRACT_THREADS = 64  # the maximum for source.parallel
 MAX_RENDER_THREADS = 2  # each of them writes a workbook, in two threads of its own
-# Larger workbooks are written one at a time. Writing two at once takes 15 to 20% less time, but with 500,000 cells in
-# each, 60 MB more memory.
+# Larger workbooks are written one at a time: two at once need 20 MB more memory with 80,000 cells each, and 60 MB more
+# with 560,000.
 MAX_PARALLEL_CELLS = 250_000
 SIGNAL_SECONDS = 0.2  # interval at which the main thread wakes up to handle signals that other threads received
 
@@ -81,6 +82,7 @@ def extract_groups(
         extract,
         planned.groups,
         threads=min(definition.source.parallel, max_threads, os.cpu_count() or 1),
+        name="extract",
         advance=advance,
         cancel=session.cancelled.set,
         max_seconds=max_seconds,
@@ -113,13 +115,14 @@ def render_shards(
     """
     from quire.stages.render import render_workbooks
 
-    run, shards = laid_out.run, [shard for group in laid_out.groups for shard in group]
+    run, cancelled = laid_out.run, threading.Event()
+    shards = [shard for group in laid_out.groups for shard in group]
     total = len(run.layout.file_names)
     done = total - sum(len(shard.keys) for shard in shards)
     progress("render", done, total)
 
     def render(shard: WorkbookShard) -> tuple[RenderedFile, ...]:
-        return render_workbooks(definition, run, [shard], summaries=summaries, store=store)
+        return render_workbooks(definition, run, [shard], summaries=summaries, store=store, cancelled=cancelled)
 
     def advance(shard: WorkbookShard) -> None:
         nonlocal done
@@ -131,7 +134,9 @@ def render_shards(
     for is_small, neighbors in groupby(shards, key=lambda shard: _cells(definition, run, shard) <= MAX_PARALLEL_CELLS):
         group = list(neighbors)
         if is_small and min(threads, len(group)) > 1:
-            rendered += _run_in_threads(render, group, threads=threads, advance=advance)
+            rendered += _run_in_threads(
+                render, group, threads=threads, name="render", advance=advance, cancel=cancelled.set
+            )
             continue
         for shard in group:  # in the calling thread, which a signal can interrupt
             rendered.append(render(shard))
@@ -149,8 +154,9 @@ def _run_in_threads(
     items: Sequence[Item],
     *,
     threads: int,
+    name: str,
     advance: Callable[[Item], None],
-    cancel: Callable[[], None] | None = None,
+    cancel: Callable[[], None],
     max_seconds: float = float("inf"),
 ) -> list[Result]:
     """Returns the results of ``work`` for the items, in order. After an error, starts no further work.
@@ -159,12 +165,13 @@ def _run_in_threads(
         work: a function of one item.
         items: the items.
         threads: the maximum number of threads.
+        name: the threads' name.
         advance: called in the calling thread after the work on an item.
-        cancel: called after an error, to end the running work; by default, the running work is completed.
+        cancel: called after an error, to end the running work.
         max_seconds: after this time, no further work starts, and the results so far are returned.
     """
     began, results = time.monotonic(), dict[int, Result]()
-    with ThreadPoolExecutor(max(1, min(threads, len(items))), thread_name_prefix="stage") as pool:
+    with ThreadPoolExecutor(max(1, min(threads, len(items))), thread_name_prefix=name) as pool:
         waiting = {pool.submit(work, item): number for number, item in enumerate(items)}
         try:
             while waiting:
@@ -175,8 +182,7 @@ def _run_in_threads(
                 if time.monotonic() - began > max_seconds:
                     waiting = {future: number for future, number in waiting.items() if not future.cancel()}
         except BaseException:
-            if cancel:
-                cancel()
+            cancel()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return [results[number] for number in sorted(results)]

@@ -108,6 +108,19 @@ def undelivered(running_stack: LocalStack) -> UndeliveredRuns:
         )
 
 
+def test_run_is_failed_once_no_stage_is_left_and_cannot_be_cancelled(
+    running_stack: LocalStack, client: httpx.Client, undelivered: UndeliveredRuns
+) -> None:
+    run_id = undelivered.failed
+    wait_for_task(client, "undelivered", run_id, "notify", {"running"})
+    with program(running_stack) as portal:
+        run = portal_run(portal, "undelivered", run_id)
+        cancelled = portal.post(f"/api/reports/undelivered/runs/{run_id}/cancel").json()
+        assert run_state(client, "undelivered", run_id) == "running"
+    assert (run["state"], cancelled["state"]) == ("failed", "failed")
+    assert "did you mean carrier?" in run["error"]
+
+
 def test_run_is_done_once_published_while_notify_still_runs(
     running_stack: LocalStack, client: httpx.Client, undelivered: UndeliveredRuns
 ) -> None:
@@ -122,19 +135,6 @@ def test_run_is_done_once_published_while_notify_still_runs(
         again = ask(portal, "undelivered", "2013-02-01", "2013-02-28", parameters={"carrier": "HA"})
         assert again == run_id  # its files answer the request, because no row has changed
         assert run_state(client, "undelivered", run_id) == "running"
-
-
-def test_run_is_failed_once_no_stage_is_left_and_cannot_be_cancelled(
-    running_stack: LocalStack, client: httpx.Client, undelivered: UndeliveredRuns
-) -> None:
-    run_id = undelivered.failed
-    wait_for_task(client, "undelivered", run_id, "notify", {"running"})
-    with program(running_stack) as portal:
-        run = portal_run(portal, "undelivered", run_id)
-        cancelled = portal.post(f"/api/reports/undelivered/runs/{run_id}/cancel").json()
-        assert run_state(client, "undelivered", run_id) == "running"
-    assert (run["state"], cancelled["state"]) == ("failed", "failed")
-    assert "did you mean carrier?" in run["error"]
 
 
 def test_notify_retries_until_only_unreachable_recipients_remain(

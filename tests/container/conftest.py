@@ -104,6 +104,6 @@ def write_reports(include: Path) -> Path:
         f"SELECT {', '.join(names)}, copy FROM ({body}) AS once, generate_series(1, {TIMES}) AS copy ORDER BY {order}"
     )
     many["columns"] = [*many["columns"], {"name": "copy"}]
-    for name, fan_out in (("many", "always"), ("single_task", "10m")):  # 10 min are more than the estimate
+    for name, fan_out in (("many", "always"), ("single_task", "10m")):  # 10 min is more than the estimate
         write_report(include, name, {**many, "fan_out": fan_out}, f"{repeated}\n")
     return include

@@ -58,7 +58,7 @@ class ContainerStack:
         )
 
     def wait_until_ready(self, *, workers: int) -> None:
-        """Waits until all workers respond to Celery and Airflow has both reports' DAGs."""
+        """Waits until all workers respond to Celery and Airflow has all reports' DAGs."""
         deadline = time.monotonic() + SECONDS_TO_START
 
         def ready() -> bool:

@@ -169,18 +169,18 @@ def test_work_queue_shares_jobs_that_have_not_started() -> None:
             released.wait(LONG)
             return number
 
-        first = asyncio.create_task(queue.run_shared("key", "ann", work))
+        first = asyncio.create_task(queue.run_shared("ann", work, key="key"))
         await wait_for(started)
         # the first job may have read its data before these calls
-        others = [asyncio.create_task(queue.run_shared("key", "ann", work)) for _ in range(50)]
-        another = asyncio.create_task(queue.run_shared("another key", "ben", work))
+        others = [asyncio.create_task(queue.run_shared("ann", work, key="key")) for _ in range(50)]
+        another = asyncio.create_task(queue.run_shared("ben", work, key="key"))  # in another user's turn
         await asyncio.sleep(0)
         others[0].cancel()  # its client has disconnected
         released.set()
         assert await first == 1
         assert len(set(await asyncio.gather(*others[1:]))) == 1
         assert {await another, await others[1]} == {2, 3}
-        assert await queue.run_shared("key", "ann", work) == 4
+        assert await queue.run_shared("ann", work, key="key") == 4
 
     run(test)
 
@@ -193,7 +193,7 @@ def test_work_queue_shared_job_that_fails_is_not_shared_later() -> None:
             raise WorkUnavailableError("the database is down")
 
         with pytest.raises(WorkUnavailableError, match="is down"):
-            await queue.run_shared("key", "ann", fail)
+            await queue.run_shared("ann", fail, key="key")
         started, released = threading.Event(), threading.Event()
 
         def hold(_: Deadline) -> bool:
@@ -203,9 +203,9 @@ def test_work_queue_shared_job_that_fails_is_not_shared_later() -> None:
         busy = asyncio.create_task(queue.run("ben", hold))
         await wait_for(started)
         with pytest.raises(WorkUnavailableError, match="Too many estimates"):  # it never started
-            await queue.run_shared("key", "ann", lambda _: "late")
+            await queue.run_shared("ann", lambda _: "late", key="key")
         released.set()
         await busy
-        assert await queue.run_shared("key", "ann", lambda _: "done") == "done"
+        assert await queue.run_shared("ann", lambda _: "done", key="key") == "done"
 
     run(test)

@@ -165,7 +165,7 @@ def _open_dag(
     """Yields a DAG to which the block adds tasks.
 
     The DAG gets its params after its tasks. Otherwise, each task would get a copy, and Airflow would validate all
-    copies when it serializes the DAG, which would take four times as long.
+    copies when it serializes the DAG, which takes 4 ms for each task.
     """
     with DAG(
         dag_id=dag_id,

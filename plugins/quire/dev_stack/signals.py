@@ -23,8 +23,8 @@ def interrupt_on_stop_signals() -> None:
 def defer_stop_signals() -> Iterator[None]:
     """Delays stop signals until the block has finished.
 
-    Child processes started in the block do not ignore SIGINT, even if this process does, as a shell's background jobs
-    do. Airflow's triggerer stops its child process with SIGINT, and would otherwise wait for 10 s.
+    Child processes started in the block do not ignore SIGINT, even if this process does (a script's background jobs
+    ignore it). Airflow's triggerer stops its child process with SIGINT, and would otherwise wait for 10 s.
     """
     if threading.current_thread() is not threading.main_thread():  # signal handlers run only in the main thread
         yield

@@ -21,8 +21,8 @@ class SupersededError(TransientError):
 class Deadline:
     """A job's deadline.
 
-    ``cancelled`` is set when no caller is waiting for the result anymore. If the reason is a newer request from the
-    same user, ``is_superseded`` is also set.
+    ``cancelled`` is set when no caller is waiting for the result anymore, unless the job is shared. If the reason is a
+    newer request from the same user, ``is_superseded`` is also set.
 
     Args:
         seconds: the time until the deadline.

@@ -64,7 +64,7 @@ async def find_unchanged_run(
 
     try:
         user = access.caller.user.get_id()
-        published = await resources.freshness_checks.run_shared(report_request.prefix, user, work)
+        published = await resources.freshness_checks.run_shared(user, work, key=report_request.prefix)
         if published and not RUN_ID.fullmatch(published.run_id):
             return published if await _shows(published, access.caller.api) else None
     except ReportError as error:

@@ -84,36 +84,37 @@ class WorkQueue(_Turns):
         super().__init__(noun, slots=slots, seconds=seconds, wait=wait)
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix=noun)
         self._latest: WeakValueDictionary[str, Deadline] = WeakValueDictionary()
-        self._unstarted: dict[str, asyncio.Task[Any]] = {}
+        self._unstarted: dict[tuple[str, str], asyncio.Task[Any]] = {}
 
-    async def run_shared(self, key: str, user: str, work: Callable[[Deadline], Answer]) -> Answer:
-        """Like ``run``, but concurrent calls with the same key share a job that has not started yet.
+    async def run_shared(self, user: str, work: Callable[[Deadline], Answer], *, key: str) -> Answer:
+        """Like ``run``, but a user's concurrent calls with the same key share a job that has not started yet.
 
         A job that has started may already have read data, which may have changed since. Later calls do not share it.
+        The job continues even if all of its callers have disconnected.
 
         Args:
-            key: identifies the result, which must not depend on the user.
-            user: the user whose turn the job takes, if this call is the first.
+            user: the user who requested the job.
             work: computes the result.
+            key: identifies the result.
 
         Raises:
             WorkUnavailableError: see ``run``.
         """
 
         def start(deadline: Deadline) -> Answer:
-            self._unstarted.pop(key, None)
+            self._unstarted.pop((user, key), None)
             return work(deadline)
 
-        job: asyncio.Task[Answer] | None = self._unstarted.get(key)
+        job: asyncio.Task[Answer] | None = self._unstarted.get((user, key))
         if job is None:
             job = asyncio.create_task(self.run(user, start, supersedes=False))
-            self._unstarted[key] = job
-            job.add_done_callback(lambda done: self._forget(key, done))
+            self._unstarted[user, key] = job
+            job.add_done_callback(lambda done: self._forget((user, key), done))
         return await asyncio.shield(job)  # other callers need the result even if this one has disconnected
 
-    def _forget(self, key: str, job: asyncio.Task[Any]) -> None:
+    def _forget(self, key: tuple[str, str], job: asyncio.Task[Any]) -> None:
         if self._unstarted.get(key) is job:  # it failed before it started
-            del self._unstarted[key]
+            self._unstarted.pop(key, None)  # its thread may start meanwhile
         if not job.cancelled():
             job.exception()  # so that asyncio does not report an error for which no caller is left
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from datetime import date, datetime
 
@@ -39,6 +41,7 @@ def render_workbooks(
     summaries: Sequence[StagedSummary] = (),
     store: Store,
     limits: Limits | None = None,
+    cancelled: threading.Event | None = None,
 ) -> tuple[RenderedFile, ...]:
     """Writes each shard in its file formats. Commits workbooks that other runs can use, so that they render them once.
 
@@ -51,8 +54,10 @@ def render_workbooks(
         summaries: the run's summaries if the workbook contains them (``RunLayout.summaries_with_rows``).
         store: the store that holds the rows and receives the files.
         limits: the limits for sheets and workbooks; by default, Excel's limits.
+        cancelled: set by another thread to end the work.
 
     Raises:
+        CancelledError: ``cancelled`` was set.
         WorkbookError: the rows or summaries do not fit in a workbook.
         DamagedObjectError: stored rows or summaries are missing or damaged.
         StoreRefusedError, StoreUnavailableError: the store cannot be read from or written to.
@@ -64,7 +69,7 @@ def render_workbooks(
                 began = time.monotonic()
                 rendering = _Rendering(
                     definition, run, shard, file_format=file_format,
-                    shared_key=key, summaries=summaries, store=store, keys=keys, limits=limits,
+                    shared_key=key, summaries=summaries, store=store, keys=keys, limits=limits, cancelled=cancelled,
                 )  # fmt: skip
                 rendered = rendering.write()
                 if key is not None:
@@ -110,9 +115,10 @@ class _Rendering:
         store: Store,
         keys: list[str],
         limits: Limits | None,
+        cancelled: threading.Event | None,
     ) -> None:
         self.definition, self.run, self.shard, self.format, self.store = definition, run, shard, file_format, store
-        self.summaries, self.keys, self.limits = summaries, keys, limits
+        self.summaries, self.keys, self.limits, self.cancelled = summaries, keys, limits, cancelled
         self.columns = detail_columns(definition, run.plan)
         self.is_shared = shared_key is not None
         own_folder = f"reports/{definition.name}/{run.layout.run_key}"
@@ -179,7 +185,10 @@ class _Rendering:
             yield upload
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        return read_rows(self.store, self.shard.slices, [column.name for column in self.columns])
+        for batch in read_rows(self.store, self.shard.slices, [column.name for column in self.columns]):
+            if self.cancelled and self.cancelled.is_set():
+                raise CancelledError
+            yield batch
 
     def _schema(self) -> pa.Schema:
         stored = storage_schema(self.run.plan.columns)
