@@ -122,7 +122,10 @@ def test_disconnected_worker_returns_without_duplicating_data(stack: ContainerSt
     assert_retried_on_another_worker(tasks, name)
     assert_published_once(run, new, undisturbed)
     stack.wait_until_ready(workers=WORKERS)
-    assert stack.objects("many") == after  # even after the worker has reconnected
+    objects = stack.objects("many")
+    assert after <= objects
+    # The reconnected worker may complete its file before Airflow stops its task, but cannot publish it.
+    assert [key for key in objects - after if not key.endswith(".xlsx")] == []
     assert_takes_tasks(stack, name)
 
 
