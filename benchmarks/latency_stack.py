@@ -155,7 +155,8 @@ def open_portal(reports: int) -> Iterator[Portal]:
     install_reports(reports)
     folder = FOLDER / "latency" / "stack"
     shutil.rmtree(folder, ignore_errors=True)
-    stack = LocalStack(folder, fast=True, environment={"QUIRE_INCLUDE": str(include_folder())})
+    environment = {"QUIRE_INCLUDE": str(include_folder()), "QUIRE_MAX_ACTIVE_RUNS": "100"}  # all readers are one user
+    stack = LocalStack(folder, fast=True, environment=environment)
     try:
         stack.start()
         with psycopg.connect(stack.environment()["AIRFLOW_CONN_QUIRE_OWNER"]) as connection:
