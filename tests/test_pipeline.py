@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from pathlib import Path
 
@@ -68,7 +70,10 @@ def test_failed_extract_cancels_the_others(tmp_path: Path, fresh_database: str, 
     assert [entry.key for entry in bucket.list("partitions/")] == []
 
 
-def test_workbooks_of_different_sizes_are_in_order(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
+def test_workbooks_are_in_order_and_large_ones_are_rendered_alone(
+    tmp_path: Path, fresh_database: str, bucket: S3Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "quire.stages.render")
     fill_events(fresh_database)
     many = "INSERT INTO events SELECT n + 1000, '2013-01-15', 'a' FROM generate_series(1, %s) AS n"
     with psycopg.connect(fresh_database) as connection:  # this workbook takes longer than all others
@@ -85,6 +90,8 @@ def test_workbooks_of_different_sizes_are_in_order(tmp_path: Path, fresh_databas
     assert len(files) == 13
     assert [file.name for file in files] == sorted(file.name for file in files)
     assert files[2].rows == LARGE
+    threads = {record.threadName for record in caplog.records if f"/{files[2].name}: " in record.getMessage()}
+    assert threads == {threading.main_thread().name}
     assert progress == [(done, len(files)) for done in range(len(files) + 1)]
 
 
