@@ -146,7 +146,7 @@ def render_shards(
 
 def _cells(definition: ReportDefinition, run: StagedRun, shard: WorkbookShard) -> int:
     columns = definition.columns or run.plan.columns
-    return len(columns) * sum(part.rows for part in shard.slices)
+    return len(columns) * shard.rows
 
 
 def _run_in_threads(

@@ -202,8 +202,7 @@ def merge_workbook_groups(definition: ReportDefinition, laid_out: LaidOutRun) ->
         return laid_out
 
     def shard_seconds(shard: WorkbookShard) -> float:
-        rows = sum(part.rows for part in shard.slices)
-        return render_seconds(definition, plan.columns, rows=rows, files=1, formats=tuple(shard.keys))
+        return render_seconds(definition, plan.columns, rows=shard.rows, files=1, formats=tuple(shard.keys))
 
     return replace(laid_out, groups=merge_task_groups(laid_out.groups, shard_seconds))
 

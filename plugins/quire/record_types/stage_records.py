@@ -193,6 +193,11 @@ class WorkbookShard:
     slices: tuple[RowSlice, ...]
     keys: dict[FileFormat, str | None] = field(default_factory=dict)
 
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return sum(part.rows for part in self.slices)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLayout:

@@ -165,14 +165,11 @@ class _Rendering:
         If a file has all of its shard's rows, it covers the shard's dates, unless the report splits by number of rows.
         Any other file covers the dates of its own rows.
         """
-        is_whole = not isinstance(self.definition.workbook.split, RowSplit) and rows == self._shard_rows()
+        is_whole = not isinstance(self.definition.workbook.split, RowSplit) and rows == self.shard.rows
         if times is None or is_whole:
             return self.shard.start, self.shard.end
         first, last = (time.date() if isinstance(time, datetime) else time for time in times)
         return first, last
-
-    def _shard_rows(self) -> int:
-        return sum(part.rows for part in self.shard.slices)
 
     @contextmanager
     def _open_file(self, number: int) -> Iterator[Upload]:
@@ -218,7 +215,7 @@ class _Rendering:
                 sheet_name=self.definition.title,
                 columns=self.columns,
                 schema=self._schema(),
-                rows=self._shard_rows(),
+                rows=self.shard.rows,
                 batches=self._batches,
             ),
             static_sheets=self._static_sheets,
