@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from quire.object_store.memory_store import MemoryStore
-from quire.report.catalog import Catalog, load_catalog
+from quire.report.catalog import Catalog, DefinitionCache
 
 from tests.events import events_report
 from tests.portal.in_process import EDIT, READ, Portal, open_portal
@@ -45,11 +45,12 @@ def test_broken_report_shows_readers_only_a_contact(portal: Portal) -> None:
 def test_report_list_page_reads_the_catalog_once(portal: Portal) -> None:
     folders = list[Path]()
 
-    def counted(folder: Path) -> Catalog:
-        folders.append(folder)
-        return load_catalog(folder)
+    class Counted(DefinitionCache):
+        def load(self, include: Path) -> Catalog:
+            folders.append(include)
+            return super().load(include)
 
-    portal.use(load_catalog=counted)
+    portal.use(definitions=Counted())
     portal.rights = {READ, EDIT}
     page = portal.get("/").text
     assert ("Events" in page, "torn.yaml:2" in page, len(folders)) == (True, True, 1)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -22,7 +21,6 @@ from quire.errors import StoreUnavailableError
 from quire.object_store import Store
 from quire.object_store.memory_store import MemoryStore
 from quire.portal import page_summaries
-from quire.portal.access import Caller, ReportAccess
 from quire.portal.page_summaries import (
     NOT_READY,
     UNAVAILABLE,
@@ -107,8 +105,7 @@ def publish(store: Store, *, rows: int = 3, run: str = "a" * 32) -> Manifest:
 async def prepared(
     summaries: SummaryPreparations, definition: ReportDefinition, manifest: Manifest, *, store: Store, user: str = "ann"
 ) -> PageSummaries:
-    caller: Any = Caller(user=User(user), api=None, is_program=True)  # type: ignore[arg-type]
-    return await summaries.load(ReportAccess(caller=caller, definition=definition), manifest, store=store)
+    return await summaries.load(definition, manifest, user=user, store=store)
 
 
 class HeldBuilder:

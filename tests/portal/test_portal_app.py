@@ -14,7 +14,7 @@ from quire.portal import access
 from quire.portal.api import ERROR_RESPONSES
 from quire.portal.portal_app import create_app
 from quire.portal.resources import PortalResources
-from quire.report.catalog import Catalog
+from quire.report.catalog import Catalog, DefinitionCache
 from quire.settings import CLONE
 
 from tests.events import events_report
@@ -32,10 +32,11 @@ def portal(tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_create_app_uses_the_given_resources(portal: Portal) -> None:
-    def fail(folder: Path) -> Catalog:
-        raise StoreUnavailableError("the folder is away")
+    class Unavailable(DefinitionCache):
+        def load(self, include: Path) -> Catalog:
+            raise StoreUnavailableError("the folder is away")
 
-    portal.app = create_app(PortalResources(load_catalog=fail))
+    portal.app = create_app(PortalResources(definitions=Unavailable()))
     portal.app.dependency_overrides[access._caller] = lambda: portal.caller("ann")
     response = portal.get("/api/reports")
     assert (response.status_code, response.json()["detail"]) == (503, "the folder is away")

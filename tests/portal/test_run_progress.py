@@ -63,8 +63,31 @@ def test_progress_of_a_small_run_is_that_of_its_plan_task(
     assert tuple(run["progress"][name] for name in names) == progress
 
 
+WAITING = [task("plan", -1, "queued")]
+EXTRACTING = [task("plan", -1, "success"), task("extract", 0, "success"), task("extract", 1, "running")]
+RENDERING = [
+    *(task("plan", -1, "success"), task("extract", 0, "success"), task("extract", 1, "success")),
+    *(task("layout", -1, "success"), task("render", 0, "success"), task("render", 1, None)),
+]
+OF_PLAN = ["plan return_value", "plan cached"]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "progress", "loaded"),
+    [
+        (WAITING, ("plan", 0, None, 0, None), []),
+        (EXTRACTING, ("extract", 3, 4, 0, None), OF_PLAN),
+        (RENDERING, ("render", 4, 4, 1, 2), [*OF_PLAN, "layout return_value"]),
+    ],
+    ids=["waiting", "extracting", "rendering"],
+)
 def test_progress_counts_partitions_and_files_of_finished_tasks(
-    tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    store: MemoryStore,
+    monkeypatch: pytest.MonkeyPatch,
+    tasks: list[dict[str, Any]],
+    progress: tuple[Any, ...],
+    loaded: list[str],
 ) -> None:
     sealer = Sealer(events_report(tmp_path), "events:ask__1", store=store)
     parts = [DatePartition(key=f"2013-0{month}", start=DAY, stop=DAY, timezone="UTC") for month in (2, 3, 4)]
@@ -75,17 +98,15 @@ def test_progress_counts_partitions_and_files_of_finished_tasks(
         ("layout", "return_value"): [sealer.seal("workbooks", [workbook]) for workbook in workbooks],
     }
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    portal = open_portal(lambda: store)
+    portal, requested = open_portal(lambda: store), list[str]()
 
     @portal.host.get(XCOM)
     def show_value(run_id: str, task_id: str, key: str) -> dict[str, Any]:
+        requested.append(f"{task_id} {key}")
         return {"value": pushed.get((task_id, key))}
 
-    tasks = [task("plan", -1, "success"), task("extract", 0, "success"), task("extract", 1, "running")]
-    tasks += [task("render", 0, "success"), task("render", 1, None)]
     serve_runs(portal, [airflow_run(1, state="running")], tasks=tasks)
     (run,) = portal.get(RUNS).json()
-    progress = run["progress"]
-    assert (progress["partitions_done"], progress["partitions"]) == (3, 4)
-    assert (progress["files_done"], progress["files"]) == (1, 2)
-    assert progress["stage"] == "extract"
+    names = ("stage", "partitions_done", "partitions", "files_done", "files")
+    assert tuple(run["progress"][name] for name in names) == progress
+    assert sorted(requested) == sorted(loaded)

@@ -188,15 +188,22 @@ def test_run_with_endless_tasks_reads_few_pages(portal: Portal) -> None:
 
 
 @pytest.mark.parametrize(
-    "pushed",
-    [5, "x", [5], {"record": 5}, [[1], None], [{"record": "[1]"}, {"record": 5}]],
+    ("plan_state", "pushed"),
+    [
+        *(("success", pushed) for pushed in (5, "x", [5], [[1], None], [{"record": "[1]"}, {"record": 5}])),
+        *(("running", pushed) for pushed in (5, [5], {"record": 5})),
+    ],
 )
-def test_progress_with_edited_xcoms_is_unknown(portal: Portal, pushed: Any) -> None:
+def test_progress_with_edited_xcoms_is_unknown(portal: Portal, plan_state: str, pushed: Any) -> None:
     @portal.host.get(XCOM)
     def show_value(run_id: str, task_id: str, key: str) -> dict[str, Any]:
         return {"value": pushed}
 
-    serve_runs(portal, [airflow_run(1, state="running")])
+    tasks = [
+        {"task_id": name, "map_index": -1, "state": state, "dag_run_id": "ask__1", "end_date": None}
+        for name, state in (("plan", plan_state), ("layout", "success"), ("publish", None))
+    ]
+    serve_runs(portal, [airflow_run(1, state="running")], tasks=tasks)
     (run,) = portal.get(RUNS).json()
     assert (run["error"], run["progress"]["partitions"], run["progress"]["files"]) == (None, None, None)
     assert portal.get("/reports/events").status_code == 200

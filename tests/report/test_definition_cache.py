@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from quire.errors import DefinitionError
 from quire.report.catalog import DefinitionCache, load_catalog
 from quire.report.catalog.definition_cache import MIN_AGE_NS
 
@@ -63,12 +64,12 @@ def test_cache_rereads_a_changed_report_and_keeps_others(
     include_of_two: Path, name: str, change: Callable[[Path], None]
 ) -> None:
     include, cache = include_of_two, cache_after(MIN_AGE_NS)
-    first, second = cache(include), cache(include)
+    first, second = cache.load(include), cache.load(include)
     assert all(first.definitions[report] is second.definitions[report] for report in ("events", "other"))
 
     change(include / name)
 
-    third, fresh = cache(include), load_catalog(include)
+    third, fresh = cache.load(include), load_catalog(include)
     assert third.definitions == fresh.definitions
     assert {report: str(error) for report, error in third.errors.items()} == {
         report: str(error) for report, error in fresh.errors.items()
@@ -80,20 +81,31 @@ def test_cache_rereads_a_changed_report_and_keeps_others(
 def test_cache_keeps_no_file_that_changed_just_before(include: Path) -> None:
     written = last_change(include)
     cache = DefinitionCache(now_ns=lambda: written + MIN_AGE_NS)
-    first = cache(include).definitions["events"]
-    assert cache(include).definitions["events"] is not first
+    first = cache.load(include).definitions["events"]
+    assert cache.load(include).definitions["events"] is not first
 
 
 def test_cache_keeps_a_file_that_is_old_enough(include: Path) -> None:
     written = last_change(include)
     cache = DefinitionCache(now_ns=lambda: written + MIN_AGE_NS + 1)
-    first = cache(include).definitions["events"]
-    assert cache(include).definitions["events"] is first
+    first = cache.load(include).definitions["events"]
+    assert cache.load(include).definitions["events"] is first
+
+
+def test_cached_report_is_found_without_reading_it_again(include: Path) -> None:
+    cache = cache_after(MIN_AGE_NS)
+    first = cache.find(include, "events")
+    assert cache.find(include, "events") is first
+    assert cache.load(include).definitions["events"] is first
+    touch_title(include / "reports" / "events.yaml")
+    assert cache.find(include, "events") is not first
+    with pytest.raises(DefinitionError, match="no report 'nothing'"):
+        cache.find(include, "nothing")
 
 
 def test_cache_forgets_deleted_reports(include: Path) -> None:
     cache = cache_after(MIN_AGE_NS)
-    assert set(cache(include).definitions) == {"events"}
+    assert set(cache.load(include).definitions) == {"events"}
     (include / "reports" / "events.yaml").unlink()
-    assert cache(include).definitions == {}
+    assert cache.load(include).definitions == {}
     assert cache._entries == {}

@@ -23,9 +23,10 @@ from pydantic import AfterValidator
 from quire.airflow_api.client import AirflowApi, is_run_id
 from quire.airflow_api.transports import InProcessTransport
 from quire.errors import DefinitionError
+from quire.portal.dependencies import ResourcesDep
 from quire.portal.lazy_app import HOST
+from quire.portal.resources import PortalResources
 from quire.record_types.manifest import Manifest
-from quire.report.catalog import find_definition
 from quire.report.definition import ReportDefinition
 from quire.settings import include_folder
 
@@ -162,20 +163,20 @@ def _file_access(report: ReportNamePath, caller: CallerDep) -> FileAccess:
     return FileAccess(caller=caller, report=report)
 
 
-def _read_access(report: ReportNamePath, caller: CallerDep) -> ReportAccess:
-    return _authorize(report, caller, "GET", entity=None)
+def _read_access(report: ReportNamePath, caller: CallerDep, resources: ResourcesDep) -> ReportAccess:
+    return _authorize(report, caller, "GET", entity=None, resources=resources)
 
 
-def _estimate_access(report: ReportNamePath, caller: VerifiedCallerDep) -> ReportAccess:
-    return _authorize(report, caller, "GET", entity=None)
+def _estimate_access(report: ReportNamePath, caller: VerifiedCallerDep, resources: ResourcesDep) -> ReportAccess:
+    return _authorize(report, caller, "GET", entity=None, resources=resources)
 
 
-def _request_access(report: ReportNamePath, caller: VerifiedCallerDep) -> ReportAccess:
-    return _authorize(report, caller, "POST", entity=DagAccessEntity.RUN)
+def _request_access(report: ReportNamePath, caller: VerifiedCallerDep, resources: ResourcesDep) -> ReportAccess:
+    return _authorize(report, caller, "POST", entity=DagAccessEntity.RUN, resources=resources)
 
 
-def _cancel_access(report: ReportNamePath, caller: VerifiedCallerDep) -> ReportAccess:
-    return _authorize(report, caller, "PUT", entity=DagAccessEntity.RUN)
+def _cancel_access(report: ReportNamePath, caller: VerifiedCallerDep, resources: ResourcesDep) -> ReportAccess:
+    return _authorize(report, caller, "PUT", entity=DagAccessEntity.RUN, resources=resources)
 
 
 FileAccessDep = Annotated[FileAccess, Depends(_file_access)]
@@ -185,11 +186,13 @@ RequestAccessDep = Annotated[ReportAccess, Depends(_request_access)]
 CancelAccessDep = Annotated[ReportAccess, Depends(_cancel_access)]
 
 
-def _authorize(report: str, caller: Caller, method: Any, *, entity: DagAccessEntity | None) -> ReportAccess:
+def _authorize(
+    report: str, caller: Caller, method: Any, *, entity: DagAccessEntity | None, resources: PortalResources
+) -> ReportAccess:
     """Returns an authorized caller's access. Unauthorized callers cannot find out whether the report exists."""
     _ensure_authorized(report, caller, method, entity=entity)
     try:
-        return ReportAccess(caller=caller, definition=find_definition(include_folder(), report))
+        return ReportAccess(caller=caller, definition=resources.definitions.find(include_folder(), report))
     except DefinitionError as error:  # the error message may name other reports
         logger.info("%s: the definition cannot be loaded: %s", report, error)
         raise _definition_error(report, caller, error) from error

@@ -26,7 +26,6 @@ from quire.portal.zip_transfers import Transfer, TransferSlot
 from quire.portal_urls import run_path
 from quire.record_types.manifest import RUN_KEY, Manifest
 from quire.record_types.stage_records import RenderedFile
-from quire.report.catalog import find_definition
 from quire.report.definition.delivery import Delivery
 from quire.report.definition.workbook_options import FILE_FORMATS
 from quire.runs.file_names import is_summary, range_name
@@ -95,7 +94,7 @@ def get_file(
         manifest = _manifest(access, run_key, resources, store=store, reread=True)
         file = _find_file(manifest, name)
         ensure_files(access, manifest, [file], store=store)
-    link = store.presign(file.key, seconds=_link_seconds(access.report), filename=file.name)
+    link = store.presign(file.key, seconds=_link_seconds(access.report, resources), filename=file.name)
     return RedirectResponse(link, status.HTTP_302_FOUND)
 
 
@@ -139,10 +138,10 @@ def ensure_files(access: FileAccess, manifest: Manifest, files: Sequence[Rendere
         )
 
 
-def _link_seconds(report: str) -> int:
+def _link_seconds(report: str, resources: PortalResources) -> int:
     """Returns the link lifetime. If the definition is invalid, the default lifetime keeps files available."""
     try:
-        delivery = find_definition(include_folder(), report).delivery
+        delivery = resources.definitions.find(include_folder(), report).delivery
     except DefinitionError:
         delivery = Delivery()
     return int(delivery.link_ttl.total_seconds())

@@ -18,7 +18,6 @@ from cachetools import TTLCache
 
 from quire.errors import StoreRefusedError, StoreUnavailableError
 from quire.object_store import Store
-from quire.portal.access import ReportAccess
 from quire.portal.deadline_store import limit_store
 from quire.portal.job_deadline import Deadline, WorkUnavailableError
 from quire.portal.manifest_cache import estimate_memory
@@ -82,13 +81,18 @@ class SummaryPreparations:
         self._running: dict[Key, Future[Tables]] = {}
         self._lock = threading.Lock()  # guards both the cache and the running preparations
 
-    async def load(self, access: ReportAccess, manifest: Manifest, *, store: Store) -> PageSummaries:
-        """Returns a run's summaries, or a message if they cannot be prepared."""
-        definition, run = access.definition, f"{manifest.report} {manifest.run}"
+    async def load(self, definition: ReportDefinition, manifest: Manifest, *, user: str, store: Store) -> PageSummaries:
+        """Returns a run's summaries, or a message if they cannot be prepared.
+
+        Args:
+            definition: the report.
+            manifest: the run's manifest.
+            user: the ID of the user who requested the page.
+            store: the store that holds the summaries.
+        """
+        run = f"{manifest.report} {manifest.run}"
         try:
-            return PageSummaries(
-                tables=await self._tables(definition, manifest, access.caller.user.get_id(), store=store)
-            )
+            return PageSummaries(tables=await self._tables(definition, manifest, user, store=store))
         except WorkUnavailableError as error:
             logger.info("%s: the summaries are not ready: %s", run, error)
             return PageSummaries(message=NOT_READY)

@@ -145,8 +145,8 @@ async def show_run_page(
     definition = access.definition
     run, manifest = await reader.read_run(access, run_id)
     report = await run_sync(show_report, access, reader.base)
-    load = resources.summaries.load
-    summaries = await load(access, manifest, store=reader.store) if manifest else PageSummaries()
+    load, user = resources.summaries.load, access.caller.user.get_id()
+    summaries = await load(definition, manifest, user=user, store=reader.store) if manifest else PageSummaries()
     return render_page(
         "run.html", access.caller, reader.base,
         report=report, run=run, summaries=summaries, checked_at=read_check(manifest, checked) if manifest else None,

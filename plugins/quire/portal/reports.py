@@ -18,7 +18,7 @@ from quire.settings import include_folder
 
 async def read_catalog(resources: PortalResources) -> Catalog:
     """Loads the catalog in a thread."""
-    return await run_sync(resources.load_catalog, include_folder())
+    return await run_sync(resources.definitions.load, include_folder())
 
 
 async def find_reports(caller: Caller, catalog: Catalog, search: str = "") -> list[ReportDefinition]:

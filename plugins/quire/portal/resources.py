@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from weakref import WeakValueDictionary
 
 from quire.airflow_dag.connections import open_session, open_store
@@ -20,7 +19,7 @@ from quire.portal.run_source import MAX_MANIFESTS
 from quire.portal.work_queue import TurnQueue, WorkQueue
 from quire.portal.zip_transfers import Transfers
 from quire.postgres import SourceSession
-from quire.report.catalog import Catalog, DefinitionCache
+from quire.report.catalog import DefinitionCache
 from quire.report.definition import ReportDefinition
 from quire.settings import StoreSettings
 
@@ -67,7 +66,7 @@ class PortalResources:
     Args:
         open_store: opens the object store.
         open_session: opens a session for a report's source.
-        load_catalog: loads the report definitions in a folder.
+        definitions: loads and caches report definitions.
         run_lists: limits concurrent reads of run lists.
         single_runs: limits concurrent reads of single runs.
         validations: limits concurrent validations of report requests.
@@ -83,7 +82,7 @@ class PortalResources:
 
     open_store: Callable[[], Store] = field(default_factory=StoreConnection)
     open_session: Callable[[ReportDefinition], SourceSession] = open_session
-    load_catalog: Callable[[Path], Catalog] = field(default_factory=DefinitionCache)
+    definitions: DefinitionCache = field(default_factory=DefinitionCache)
     run_lists: TurnQueue = field(default_factory=_run_list_queue)
     single_runs: TurnQueue = field(default_factory=_run_queue)
     validations: WorkQueue = field(default_factory=lambda: WorkQueue("check", slots=MAX_VALIDATIONS))

@@ -98,7 +98,8 @@ async def load_outcome(
         returned = planned if is_small else await api.xcom(report, run_id, PUBLISH, key=RETURN_VALUE)
         return RunOutcome(state=state, result=_parse_result(returned))
     if state == "running":
-        return RunOutcome(state=state, progress=await load_progress(api, report, run_id, tasks=tasks))
+        progress = await load_progress(api, report, run_id, tasks=tasks, planned=planned)
+        return RunOutcome(state=state, progress=progress)
     if state == "failed":
         cause, kind = await load_failure(api, report, run_id, tasks=tasks, state="failed")
         return RunOutcome(state=state, cause=cause and truncate(cause, MAX_MESSAGE_LENGTH), kind=kind)

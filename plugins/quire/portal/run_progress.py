@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
@@ -10,7 +9,7 @@ from quire.airflow_api.client import AirflowApi
 from quire.airflow_dag.operator_links import FAILURE, FAILURE_KIND, MAX_REASON_LOOKUPS
 from quire.airflow_dag.progress import PROGRESS
 from quire.airflow_dag.sealing import unverified_count
-from quire.airflow_dag.xcom import CACHED, NOTIFY
+from quire.airflow_dag.xcom import CACHED, NOTIFY, RETURN_VALUE
 from quire.portal.views import ProgressView
 from quire.report.definition import StageName
 
@@ -19,18 +18,26 @@ DONE = {"success", "skipped"}
 
 
 async def load_progress(
-    api: AirflowApi, report: str, run_id: str, *, tasks: Sequence[Mapping[str, Any]]
+    api: AirflowApi, report: str, run_id: str, *, tasks: Sequence[Mapping[str, Any]], planned: Any
 ) -> ProgressView:
-    """Computes a run's progress from its tasks and the return values of the plan and layout tasks."""
-    own, planned, cached_partitions, laid_out = await asyncio.gather(
-        api.xcom(report, run_id, "plan", key=PROGRESS),
-        api.xcom(report, run_id, "plan", key="return_value"),
-        api.xcom(report, run_id, "plan", key=CACHED),
-        api.xcom(report, run_id, "layout", key="return_value"),
-    )
+    """Computes a run's progress from its tasks. Loads only XComs that a task in its current state can have.
+
+    Args:
+        api: Airflow API client that acts on behalf of the caller.
+        report: the report's name.
+        run_id: the run's ID.
+        tasks: the run's task instances.
+        planned: the plan task's return value, or None if it has not succeeded.
+    """
+    states = {task["task_id"]: task["state"] for task in tasks}  # plan and layout have one instance each
     trouble = (await load_failure(api, report, run_id, tasks=tasks, state="up_for_retry"))[0]
-    if isinstance(own, dict) and any((task["task_id"], task["state"]) == ("plan", "running") for task in tasks):
-        return _progress_of_plan(own, trouble)
+    if states.get("plan") == "running":
+        own = await api.xcom(report, run_id, "plan", key=PROGRESS)
+        if isinstance(own, dict):
+            return _progress_of_plan(own, trouble)
+    is_laid_out = states.get("layout") == "success"
+    laid_out = await api.xcom(report, run_id, "layout", key=RETURN_VALUE) if is_laid_out else None
+    cached_partitions = await api.xcom(report, run_id, "plan", key=CACHED) if planned is not None else None
     groups, shards = _group_sizes(planned, "key"), _group_sizes(laid_out, "stem")
     cached = unverified_count(cached_partitions, "object_key") or 0
     return ProgressView(

@@ -171,16 +171,16 @@ async def find_or_start_run(
     """
     report = report_request.definition.name
     for _ in range(ATTEMPTS):
-        newest, next_run_id = await _find_newest_run(api, report_request)
-        if newest and await will_publish(api, report, newest):
-            return str(newest["dag_run_id"]), False
-        if newest and _run_number(newest) > _run_number(earlier) and await _has_published(api, report, newest):
-            return str(newest["dag_run_id"]), False
-        if (await api.dag(report))["is_paused"]:
-            raise PausedError(f"Report {report} is paused in Airflow. Ask your Airflow administrator to unpause it.")
         async with locks.setdefault(user, asyncio.Lock()):
-            if await _find_newest_run(api, report_request) != (newest, next_run_id):
-                continue
+            newest, next_run_id = await _find_newest_run(api, report_request)
+            if newest and await will_publish(api, report, newest):
+                return str(newest["dag_run_id"]), False
+            if newest and _run_number(newest) > _run_number(earlier) and await _has_published(api, report, newest):
+                return str(newest["dag_run_id"]), False
+            if (await api.dag(report))["is_paused"]:
+                raise PausedError(
+                    f"Report {report} is paused in Airflow. Ask your Airflow administrator to unpause it."
+                )
             await _ensure_quota(api, report, user)
             if await api.trigger(report, next_run_id, report_request.conf):
                 return next_run_id, True

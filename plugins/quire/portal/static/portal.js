@@ -2,7 +2,9 @@
 "use strict";
 
 const token = document.currentScript.dataset.token;
-const REFRESH_SECONDS = 2;
+const FIRST_REFRESH_SECONDS = 0.5; // then less and less often, because most runs take one or two seconds
+const REFRESH_GROWTH = 1.25;
+const MAX_REFRESH_SECONDS = 2;
 
 if (window.top !== window.self) document.documentElement.classList.add("embedded"); // in Airflow's UI
 
@@ -101,8 +103,10 @@ function replaceLive(live, updated) {
 async function followRuns() {
   const announcement = document.getElementById("announcement");
   let live = document.getElementById("live");
+  let seconds = FIRST_REFRESH_SECONDS;
   while (live && Number(live.dataset.active)) {
-    await new Promise((resolve) => setTimeout(resolve, REFRESH_SECONDS * 1000));
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    seconds = Math.min(MAX_REFRESH_SECONDS, seconds * REFRESH_GROWTH);
     if (document.hidden) continue;
     try {
       const response = await fetch(location.href, { headers: { Accept: "text/html" } });

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from quire.report.catalog.loading import Catalog, load_catalog, read_report
+from quire.report.catalog.loading import Catalog, find_definition, load_catalog, read_report
 from quire.report.catalog.text_file import FileSignature, file_signature
 from quire.report.definition import ReportDefinition
 
@@ -23,7 +23,7 @@ class _Entry:
 
 
 class DefinitionCache:
-    """Loads the reports in a folder as ``load_catalog`` does, but rereads a report only if its files have changed.
+    """Loads reports as ``load_catalog`` and ``find_definition`` do, but rereads them only if their files have changed.
 
     Invalid reports are reread on each call.
 
@@ -35,7 +35,7 @@ class DefinitionCache:
         self._now_ns = now_ns
         self._entries: dict[Path, _Entry] = {}
 
-    def __call__(self, include: Path) -> Catalog:
+    def load(self, include: Path) -> Catalog:
         """Returns the reports in a folder.
 
         Raises:
@@ -46,6 +46,14 @@ class DefinitionCache:
             if path.stem not in catalog.definitions:
                 self._entries.pop(path, None)
         return catalog
+
+    def find(self, include: Path, name: str) -> ReportDefinition:
+        """Returns one report.
+
+        Raises:
+            DefinitionError: no report has this name, or the report's files are invalid.
+        """
+        return find_definition(include, name, read=self._read)
 
     def _read(self, path: Path) -> ReportDefinition:
         entry = self._entries.get(path)

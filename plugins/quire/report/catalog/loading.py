@@ -74,8 +74,15 @@ def load_catalog(
     return catalog
 
 
-def find_definition(include: Path, name: str) -> ReportDefinition:
+def find_definition(
+    include: Path, name: str, *, read: Callable[[Path], ReportDefinition] = read_report
+) -> ReportDefinition:
     """Loads one report.
+
+    Args:
+        include: the folder that contains reports/ and sql/.
+        name: the report's name.
+        read: reads a report, given the path to its YAML file.
 
     Raises:
         DefinitionError: no report has this name, or the report's files are invalid.
@@ -84,7 +91,7 @@ def find_definition(include: Path, name: str) -> ReportDefinition:
     if name not in paths:
         hint = suggestion(name, paths) or f"; existing reports: {', '.join(paths) or 'none'}"
         raise DefinitionError(f"no report {name!r} in {include.name}/reports{hint}")
-    return read_report(paths[name])
+    return read(paths[name])
 
 
 def _report_files(include: Path) -> list[Path]:
