@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 import yaml
+from quire.airflow_api.transports import sign_in
+from quire.dev_stack.airflow_servers import ADMIN
 from quire.dev_stack.flights import READER
 from quire.dev_stack.stack import LocalStack
 from quire.object_store.s3_store import S3Store
@@ -23,6 +27,8 @@ from benchmarks.places import CLONE, FOLDER, OURS
 
 BULK_DAYS, BULK_ROWS = 90, 16_000  # days, and rows per day
 POLL_SECONDS = 0.05
+PAGE_POLL_SECONDS, PAGE_POLL_GROWTH, MAX_PAGE_POLL_SECONDS = 0.5, 1.25, 2.0  # as in portal.js
+READERS = tuple(f"reader{number}" for number in range(1, 21))
 TIMEOUT_SECONDS = 600
 BULK_SQL = "SELECT id, at, kind, amount, note FROM public.bulk WHERE at >= %(start)s AND at < %(end)s ORDER BY at, id\n"
 BULK_TABLE = f"""
@@ -69,30 +75,19 @@ class Portal:
 
     def request(self, report: str, start: str, end: str) -> float:
         """Requests a report and returns the seconds until the link to its first file works."""
-        began = time.perf_counter()
-        answer = self.client.post(
-            f"/quire/api/reports/{report}/runs", json={"start": start, "end": end}
-        ).raise_for_status()
-        requested = answer.json()
-        files = requested.get("files") or self._wait(report, requested["run_id"])["files"]
-        link = self.client.get(files[0]["url"])
-        httpx.get(link.headers["location"], timeout=TIMEOUT_SECONDS).raise_for_status()
-        return time.perf_counter() - began
+        return _request(self.client, report, start, end, polls=repeat(POLL_SECONDS))
 
-    def _wait(self, report: str, run_id: str) -> dict[str, Any]:
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while True:
-            run: dict[str, Any] = (
-                self.client.get(f"/quire/api/reports/{report}/runs/{run_id}").raise_for_status().json()
-            )
-            if run["state"] not in ("waiting", "running"):
-                break
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"run {run_id} of {report} did not end: {run}")
-            time.sleep(POLL_SECONDS)
-        if run["state"] != "done":
-            raise RuntimeError(f"run {run_id} of {report} is {run['state']}: {run}")
-        return run
+    def watch(self, client: httpx.Client, report: str, start: str, end: str) -> float:
+        """Like ``request``, but for a reader's client, and polls as a run page does."""
+        return _request(client, report, start, end, polls=_page_polls())
+
+    def sign_in(self, user: str) -> httpx.Client:
+        """Returns a client that is signed in as one of ``READERS``."""
+        airflow = self.stack.airflow
+        password = json.loads((airflow.folder / "passwords.json").read_text())[user]
+        client = sign_in(airflow.url, user=user, password=password, seconds=TIMEOUT_SECONDS)
+        client.base_url = httpx.URL(airflow.url)
+        return client
 
     def run_command(self, report: str, start: str, end: str) -> float:
         """Runs the same request with ``quire run``, and returns the wall time of the process."""
@@ -155,7 +150,10 @@ def open_portal(reports: int) -> Iterator[Portal]:
     install_reports(reports)
     folder = FOLDER / "latency" / "stack"
     shutil.rmtree(folder, ignore_errors=True)
-    environment = {"QUIRE_INCLUDE": str(include_folder()), "QUIRE_MAX_ACTIVE_RUNS": "100"}  # all readers are one user
+    environment = {
+        "QUIRE_INCLUDE": str(include_folder()),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join([f"{ADMIN}:admin", *(f"{user}:user" for user in READERS)]),
+    }
     stack = LocalStack(folder, fast=True, environment=environment)
     try:
         stack.start()
@@ -171,6 +169,36 @@ def add_past_runs(portal: Portal, count: int) -> None:
     """Copies the oldest run of the flights report, which must have ended."""
     with psycopg.connect(portal.stack.postgres.url("airflow")) as connection:
         connection.execute(PAST_RUNS, {"dag": "flights", "runs": count})
+
+
+def _request(client: httpx.Client, report: str, start: str, end: str, *, polls: Iterable[float]) -> float:
+    began = time.perf_counter()
+    answer = client.post(f"/quire/api/reports/{report}/runs", json={"start": start, "end": end}).raise_for_status()
+    requested = answer.json()
+    files = requested.get("files") or _wait(client, report, requested["run_id"], polls)["files"]
+    link = client.get(files[0]["url"])
+    httpx.get(link.headers["location"], timeout=TIMEOUT_SECONDS).raise_for_status()
+    return time.perf_counter() - began
+
+
+def _wait(client: httpx.Client, report: str, run_id: str, polls: Iterable[float]) -> dict[str, Any]:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    for seconds in polls:
+        time.sleep(seconds)
+        run: dict[str, Any] = client.get(f"/quire/api/reports/{report}/runs/{run_id}").raise_for_status().json()
+        if run["state"] == "done":
+            return run
+        if run["state"] not in ("waiting", "running") or time.monotonic() > deadline:
+            break
+    raise RuntimeError(f"run {run_id} of {report} is {run['state']}: {run}")
+
+
+def _page_polls() -> Iterator[float]:
+    """Yields the seconds between the requests of a run page: ``PAGE_POLL_SECONDS``, then more each time."""
+    seconds = PAGE_POLL_SECONDS
+    while True:
+        yield seconds
+        seconds = min(MAX_PAGE_POLL_SECONDS, seconds * PAGE_POLL_GROWTH)
 
 
 @contextmanager
