@@ -64,7 +64,6 @@ def test_small_run_is_published_by_plan_and_skips_the_other_tasks(
     assert [usage.stage for usage in manifest.usage] == STAGES
     assert [file["name"] for file in published["files"]] == [file.name for file in manifest.files]
     assert calls.outlets["plan"] == ["quire://partitions/events", "quire://reports/events"]
-    assert calls.of("plan", "progress")["stage"] == "publish"
     assert active_runs("events", store=bucket, now=bucket.now()) == []
 
 

@@ -55,7 +55,7 @@ def plan_task(definition: ReportDefinition, *, may_publish: bool = True) -> Any:
         with hold_lease(request, store=store, release=False) as lease:
             task = PlanTask(
                 definition=definition, request=request, session=session, store=store,
-                lapsed=lease.has_lapsed, limit=limit, progress=progress_pusher(),
+                lapsed=lease.has_lapsed, limit=limit, progress=progress_pusher(get_current_context()["ti"]),
             )  # fmt: skip
             outcome = task.execute()
         groups = xcoms.push_planned(outcome.planned)
