@@ -28,11 +28,13 @@ for name in definition_modules:
     importlib.import_module(name)
 facts["definitions"] = loaded(*heavy)
 from tests.xlsx.every_column_type import write_every_column_type
-write_every_column_type()  # before quire.postgres hides pandas from Arrow
+write_every_column_type()  # before pandas is hidden from Arrow
 facts["writing"] = loaded("pandas", "quire.postgres")
 for name in reading_modules:
     importlib.import_module(name)
 facts["reading"] = loaded("psycopg", "psycopg2", "pandas")
+from quire.postgres.arrow_without_pandas import hide_pandas_from_arrow
+hide_pandas_from_arrow()
 import pyarrow as pa
 facts["arrow"] = [pa.array([1, 2]).to_pylist(), pa.scalar(5).as_py(), loaded("pandas")]
 if importlib.util.find_spec("pandas"):

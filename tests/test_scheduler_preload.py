@@ -1,59 +1,108 @@
-"""The scheduler imports libraries for the tasks that it forks, and other processes do not."""
+"""The scheduler imports modules for the tasks that it forks, and other processes do not."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.scheduler_preload import LIBRARIES
+from quire.scheduler_preload import LIBRARIES, OWN_MODULES
 from quire.settings import CLONE
 
-COMMANDS = [[], ["api-server"], ["tasks", "test", "scheduler"], ["scheduler"], ["dag-processor"]]
+OTHERS = [[], ["api-server"], ["tasks", "test", "scheduler"]]
 PROGRAM = """
 import json, os, sys
-libraries, commands = json.loads(sys.argv.pop())
+modules, commands, changed = json.loads(sys.argv.pop())
 from airflow.listeners.listener import get_listener_manager
 from quire.portal.airflow_plugin import QuirePlugin
-before = {name for name in sys.modules if name.startswith("quire.")}
+
+def in_forked_process(describe):
+    readable, writable = os.pipe()
+    if not os.fork():
+        os.write(writable, json.dumps(describe()).encode())
+        os._exit(0)
+    os.wait()
+    return json.loads(os.read(readable, 65536))
+
+def count_threads():
+    return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
+
+def sum_column():
+    from quire.allocator_settings import configure_process
+    configure_process()
+    import polars, pyarrow
+    column = pyarrow.table({"n": list(range(100_000))})["n"]
+    return [pyarrow.default_memory_pool().backend_name, polars.from_arrow(column).sum(), "pandas" in sys.modules]
+
 for listener in QuirePlugin.listeners:
     get_listener_manager().add_listener(listener)
 loaded = []
 for command in commands:
     sys.argv[1:] = command
     get_listener_manager().hook.on_starting(component=None)
-    loaded.append([name for name in libraries if name in sys.modules])
-    for name in loaded[-1] if command != commands[-1] else ():
-        del sys.modules[name]
-print(json.dumps({
-    "loaded": loaded,
-    "unwanted": sorted({"polars", "pyarrow", "fastapi"} & set(sys.modules)),
-    "quire": sorted({name for name in sys.modules if name.startswith("quire.")} - before),
-    "threads": len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1,
-}))
+    loaded.append([name for name in modules if name in sys.modules])
+facts = {"loaded": loaded, "unwanted": sorted({"polars", "pandas", "fastapi"} & set(sys.modules))}
+facts["threads"] = in_forked_process(count_threads)
+facts["sum"] = in_forked_process(sum_column)
+facts["kept"] = in_forked_process(lambda: [name for name in modules if name in sys.modules])
+if changed:
+    with open(changed, "a") as file:
+        file.write("IS_CHANGED = True\\n")
+    facts["kept after a change"] = in_forked_process(lambda: [name for name in modules if name in sys.modules])
+    def read_changed():
+        from quire.runs import leases
+        return leases.IS_CHANGED
+    facts["changed"] = in_forked_process(read_changed)
+print(json.dumps(facts))
 """
 
 
-@pytest.fixture(scope="module")
-def facts() -> dict[str, Any]:
-    """What a process has imported after its listeners were called for each command."""
+def start_process(plugins: Path, *commands: list[str], changed: Path | None = None) -> dict[str, Any]:
+    """Calls the listeners in a new process for each command, and returns what the process has imported."""
+    arguments = [[*LIBRARIES, *OWN_MODULES], commands, str(changed) if changed else None]
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps([LIBRARIES, COMMANDS])],
-        env={**os.environ, "PYTHONPATH": str(CLONE / "plugins")},
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, json.dumps(arguments)],
+        env={**os.environ, "PYTHONPATH": str(plugins)},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    assert done.returncode == 0, done.stderr[-3000:]
     facts: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return facts
 
 
-def test_only_processes_that_fork_others_import_libraries(facts: dict[str, Any]) -> None:
-    assert facts["loaded"] == [[], [], [], list(LIBRARIES), list(LIBRARIES)]
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What processes have imported, the last of which is a scheduler, and what its forked processes have imported."""
+    plugins = tmp_path_factory.mktemp("clone") / "plugins"
+    shutil.copytree(CLONE / "plugins", plugins, ignore=shutil.ignore_patterns("__pycache__"))
+    return start_process(plugins, *OTHERS, ["scheduler"], changed=plugins / "quire" / "runs" / "leases.py")
 
 
-def test_imported_libraries_start_no_thread_and_exclude_arrow_polars_and_quire(facts: dict[str, Any]) -> None:
-    assert (facts["threads"], facts["unwanted"], facts["quire"]) == (1, [], [])
+def test_only_processes_that_fork_others_import_modules(scheduler: dict[str, Any]) -> None:
+    assert scheduler["loaded"] == [[], [], [], [*LIBRARIES, *OWN_MODULES]]
+    assert start_process(CLONE / "plugins", ["dag-processor"])["loaded"] == [[*LIBRARIES, *OWN_MODULES]]
+
+
+def test_scheduler_imports_neither_polars_nor_pandas(scheduler: dict[str, Any]) -> None:
+    assert scheduler["unwanted"] == []
+
+
+def test_forked_process_has_all_modules_and_one_thread(scheduler: dict[str, Any]) -> None:
+    assert (scheduler["kept"], scheduler["threads"]) == ([*LIBRARIES, *OWN_MODULES], 1)
+
+
+def test_forked_process_can_use_arrow_and_polars(scheduler: dict[str, Any]) -> None:
+    assert scheduler["sum"][1] == sum(range(100_000))
+    assert scheduler["sum"][0] == ("jemalloc" if os.sysconf("SC_PAGE_SIZE") == 4096 else "mimalloc")
+
+
+def test_forked_process_imports_modules_again_after_a_file_has_changed(scheduler: dict[str, Any]) -> None:
+    assert scheduler["kept after a change"] == list(LIBRARIES)
+    assert scheduler["changed"] is True

@@ -6,8 +6,9 @@ import ctypes
 import os
 import sys
 from contextlib import suppress
+from typing import Any
 
-from quire.settings import set_defaults
+from quire.settings import process_environment, set_defaults
 
 LARGE_BYTES = 128 * 1024
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD in malloc.h
@@ -24,9 +25,10 @@ POLARS_VARIABLES = {
 # With jemalloc, Arrow retains less freed memory than with its default allocator (50 MB less while extracting rows, 25
 # MB less while writing them) but takes 3% longer. By default, jemalloc retains freed pages for a second, which raises
 # the next stage's peak by 50 to 80 MB and saves no time.
+ARROW_POOL, ARROW_DECAY_MS = "jemalloc", 200
 ARROW_VARIABLES = {
-    "ARROW_DEFAULT_MEMORY_POOL": "jemalloc",
-    "JE_ARROW_MALLOC_CONF": "dirty_decay_ms:200,muzzy_decay_ms:0",
+    "ARROW_DEFAULT_MEMORY_POOL": ARROW_POOL,
+    "JE_ARROW_MALLOC_CONF": f"dirty_decay_ms:{ARROW_DECAY_MS},muzzy_decay_ms:0",
 }
 JEMALLOC_PAGE_BYTES = 4096  # the only page size that Arrow's jemalloc supports
 
@@ -34,13 +36,25 @@ JEMALLOC_PAGE_BYTES = 4096  # the only page size that Arrow's jemalloc supports
 def configure_process() -> None:
     """Configures the Polars and Arrow allocators.
 
-    Call this function before Polars or Arrow is loaded, and only in Quire's own processes.
+    Call this function before Polars is loaded, and only in Quire's own processes.
 
     Variables that the user has set take precedence.
     """
     set_defaults(POLARS_VARIABLES)
     if os.sysconf("SC_PAGE_SIZE") == JEMALLOC_PAGE_BYTES:
         set_defaults(ARROW_VARIABLES)
+    if arrow := sys.modules.get("pyarrow"):  # which has already read its variables
+        _configure_loaded_arrow(arrow)
+
+
+def _configure_loaded_arrow(arrow: Any) -> None:
+    environment = process_environment()
+    if environment.get("ARROW_DEFAULT_MEMORY_POOL") != ARROW_POOL:
+        return
+    with suppress(NotImplementedError):  # Arrow was built without jemalloc
+        arrow.set_memory_pool(arrow.jemalloc_memory_pool())
+        if environment.get("JE_ARROW_MALLOC_CONF") == ARROW_VARIABLES["JE_ARROW_MALLOC_CONF"]:
+            arrow.jemalloc_set_decay_ms(ARROW_DECAY_MS)
 
 
 def map_large_blocks() -> None:

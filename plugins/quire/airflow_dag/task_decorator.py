@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import task
 
 from quire.allocator_settings import configure_process
+from quire.postgres.arrow_without_pandas import hide_pandas_from_arrow
 
 
 def quire_task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -18,6 +19,7 @@ def quire_task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         @wraps(function)
         def configure_and_call(*arguments: Any, **keywords: Any) -> Any:
             configure_process()
+            hide_pandas_from_arrow()
             return function(*arguments, **keywords)
 
         return task(**options)(configure_and_call)

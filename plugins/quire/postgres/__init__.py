@@ -13,7 +13,6 @@ table_coverage      finds the tables that a query reads
 tracking            change tracking, installed in transactions that owner opens for the tables' owner
 """
 
-from quire.postgres import arrow_without_pandas  # noqa: F401 - before any use of Arrow
 from quire.postgres.transaction import SourceSession, SourceTransaction, open_transaction
 
 __all__ = ["SourceSession", "SourceTransaction", "open_transaction"]

@@ -21,6 +21,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from quire.errors import QueryError, SourceUnavailableError
 from quire.postgres.arrow_types import select_list, storage_schema, type_name
+from quire.postgres.arrow_without_pandas import hide_pandas_from_arrow
 from quire.postgres.copy_text import CopyTextReader, LineBlocks
 from quire.postgres.error_translation import format_place, translate_driver_errors
 from quire.postgres.keepalive import CLIENT, with_defaults
@@ -76,6 +77,7 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
         SourceUnavailableError: PostgreSQL cannot be reached.
         QueryError: PostgreSQL does not recognize the time zone.
     """
+    hide_pandas_from_arrow()
     with translate_driver_errors(session.url, driver=psycopg2):
         connection = psycopg2.connect(with_defaults(session.url, **CLIENT), client_encoding=CLIENT_ENCODING)
     # Closing the connection ends the transaction. The duplicate socket remains valid when libpq closes the original.
