@@ -15,7 +15,9 @@ Result = TypeVar("Result")
 API_PATH = "/api/v2"
 # Each call occupies one thread for its database session and another for its route. If more calls run at once than the
 # pool has connections (15), they deadlock: threads that wait for a connection block the threads that would return one.
-MAX_CONCURRENT_CALLS = 8
+# Fewer also leave Airflow's own requests more of the process's time: with 20 readers, its slowest response took 0.3 s
+# instead of 0.5 s.
+MAX_CONCURRENT_CALLS = 4
 
 
 class Transport(Protocol):
