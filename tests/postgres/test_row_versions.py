@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from quire.cli.check import validate_query
 from quire.errors import DefinitionError, SourceUnavailableError
 from quire.object_store.s3_store import S3Store
+from quire.partition_cache.freshness import ensure_consistent_read, freshness_tokens
 from quire.pipeline import run_report
 from quire.postgres import open_transaction
+from quire.postgres.partition_query import query_columns
 from quire.postgres.row_versions import version_tokens
-from quire.postgres.table_rewrites import ensure_tables_not_rewritten
 
 from tests.events import fill_events, request_of, session_of
 from tests.postgres.concurrent_writes import store_during_writes
@@ -181,13 +183,31 @@ def test_relation_without_versions_is_rejected_in_one_line(
         run_sql(database, "DROP OWNED BY versions_reader", "DROP ROLE versions_reader")
 
 
-def test_truncate_between_tokens_and_rows_is_detected(tmp_path: Path, database: str) -> None:
-    definition = versioned_report(tmp_path)
+@pytest.mark.parametrize("freshness", ["versions", {"probe": "amount"}, "always"])
+def test_truncate_between_the_snapshot_and_the_read_is_detected(tmp_path: Path, database: str, freshness: Any) -> None:
+    definition = versioned_report(tmp_path, freshness=freshness)
+    request = request_of(definition)
+    partitions = request.date_range.partitions(definition.partition)
     with open_transaction(session_of(database)) as transaction:
         transaction.fetch_own("SELECT 1")  # takes the snapshot
         run_sql(database, "TRUNCATE events")
+        columns = query_columns(definition, request, partitions[0], transaction=transaction)
+        read_tokens = partial(freshness_tokens, definition, request, partitions, columns=columns)
+        check_rows = partial(ensure_consistent_read, definition)  # with `always`, there are no tokens
+        read = check_rows if freshness == "always" else read_tokens
         with pytest.raises(SourceUnavailableError, match=r"public\.events was emptied, rewritten or repartitioned"):
-            ensure_tables_not_rewritten(definition.source.tables, transaction=transaction)
+            read(transaction=transaction)
+
+
+def test_table_replaced_between_the_snapshot_and_the_read_can_be_retried(tmp_path: Path, database: str) -> None:
+    definition = versioned_report(tmp_path)
+    with open_transaction(session_of(database)) as transaction:
+        transaction.fetch_own("SELECT 1")
+        replace = "CREATE TABLE new (LIKE events); DROP TABLE events; ALTER TABLE new RENAME TO events"
+        run_sql(database, f"BEGIN; {replace}; COMMIT")
+        partitions = request_of(definition).date_range.partitions(definition.partition)
+        with pytest.raises(SourceUnavailableError, match=r"public\.events was replaced while it was read"):
+            version_tokens(definition, partitions, transaction=transaction)
 
 
 def test_check_names_unlisted_tables(tmp_path: Path, database: str) -> None:

@@ -57,12 +57,15 @@ def freshness_tokens(
         states = _probe(
             definition, request, partitions, columns=columns, transaction=transaction, probe_column=freshness.probe
         )
-        return {
-            partition.key: digest("probe", freshness.probe, states.get(number, (0, 0, 0)), *forced)
+        tokens = {
+            partition.key: digest("probe", freshness.probe, states.get(number, (0, 0, 0)))
             for number, partition in enumerate(partitions, start=1)
         }
-    read_tokens = tracked_tokens if freshness == "tracked" else version_tokens
-    tokens = read_tokens(definition, partitions, transaction=transaction)
+    else:
+        read_tokens = tracked_tokens if freshness == "tracked" else version_tokens
+        tokens = read_tokens(definition, partitions, transaction=transaction)
+    if freshness != "tracked":  # a table that has just been emptied would have the token of a table without rows
+        ensure_consistent_read(definition, transaction=transaction)
     return {key: digest(token, *forced) if forced else token for key, token in tokens.items()}
 
 
@@ -138,13 +141,13 @@ def ensure_changes_detectable(
 
 
 def ensure_consistent_read(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
-    """Checks after a read that the rows match their partition's freshness token.
+    """Checks after a read that the rows are those of the transaction's snapshot, if the report lists its tables.
 
     Raises:
-        SourceUnavailableError: a table was truncated or rewritten after the token was read, but before the rows
+        SourceUnavailableError: a table was truncated or rewritten after the snapshot was taken, but before the rows
             were read.
     """
-    if definition.source.detects_table_changes:
+    if definition.source.tables:
         ensure_tables_not_rewritten(definition.source.tables, transaction=transaction)
 
 

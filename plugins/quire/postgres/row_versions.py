@@ -13,7 +13,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from quire.date_range import DatePartition
-from quire.errors import DefinitionError
+from quire.errors import DefinitionError, SourceUnavailableError
 from quire.postgres import SourceTransaction
 from quire.postgres.arrow_types import quote_identifier
 from quire.postgres.source_tables import (
@@ -97,6 +97,9 @@ def versioned_tables(definition: ReportDefinition, *, transaction: SourceTransac
     tables = definition.source.tables
     relations = resolved_tables(transaction.fetch(resolution_query(tables)))
     rows = transaction.fetch_own(_inspection_query(tables, relations))
+    for table, relation, row in zip(tables, relations, rows, strict=True):
+        if relation is not None and row["name"] is None:  # the name resolves in the current catalog, not the snapshot
+            raise SourceUnavailableError(f"{table.name} was replaced while it was read")
     return tuple(_versioned_table(table, row) for table, row in zip(tables, rows, strict=True))
 
 

@@ -24,9 +24,12 @@ def ensure_tables_not_rewritten(tables: Sequence[SourceTable], *, transaction: S
     """
     relations = resolved_tables(transaction.fetch(resolution_query(tables)))
     wanted = ", ".join(
-        f"({literal(table.name)}::text, {'NULL' if relation is None else relation}::oid)"
+        f"({literal(table.name)}::text, {relation}::oid)"
         for table, relation in zip(tables, relations, strict=True)
+        if relation is not None
     )
+    if not wanted:
+        return
     replaced = transaction.fetch_own(f"""
 WITH RECURSIVE tree (name, root, node) AS (
     SELECT name, relation, relation FROM (VALUES {wanted}) AS wanted (name, relation)
