@@ -281,3 +281,17 @@ def test_store_that_damages_every_response_fails_the_run(tmp_path: Path, databas
     with pytest.raises(IntegrityError, match=r"its checksum; all 3 attempts failed\. Check the object store\."):
         run(probed(tmp_path), database, store)
     assert not keys(bucket, "reports/", 3, "/manifest.json")
+
+
+@pytest.mark.parametrize("number", [0, -1], ids=["shared", "summary"])
+def test_run_with_a_missing_file_is_published_again(
+    tmp_path: Path, database: str, bucket: S3Store, number: int
+) -> None:
+    definition = probed(tmp_path)
+    first = run(definition, database, bucket)
+    delete(bucket, first.files[number].key)
+    again = run_report(
+        definition, replace(request_of(definition), formats=("xlsx", "csv")), session=session_of(database), store=bucket
+    ).published
+    assert (again.manifest.run, again.already_published) == (first.run, False)
+    assert verify_run(first.run, store=bucket).problems == ()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from quire.record_types.stage_records import QueryEstimate, SourceColumn
-from quire.runs.work_estimate import extract_seconds, output_seconds, scale_estimate
+from quire.runs.work_estimate import SECONDS_PER_FILE, extract_seconds, output_seconds, scale_estimate
 
 from tests.events import events_report
 
@@ -33,6 +33,17 @@ def test_output_takes_time_for_rows_files_and_formats(tmp_path: Path, change: di
     base = output_seconds(definition, COLUMNS, **usual)
     assert 0.3 < base < 5
     assert output_seconds(definition, COLUMNS, **{**usual, **change}) > base
+
+
+def test_output_takes_time_for_the_files_of_a_row_split(tmp_path: Path) -> None:
+    seconds = [
+        output_seconds(
+            events_report(tmp_path, workbook={"split": {"rows": rows}}),
+            COLUMNS, rows=300_000, partitions=1, formats=["xlsx"],
+        )
+        for rows in (300_000, 100)
+    ]  # fmt: skip
+    assert seconds[1] - seconds[0] == pytest.approx(2_999 * SECONDS_PER_FILE)
 
 
 def test_output_without_rows_takes_time_for_summaries_alone(tmp_path: Path) -> None:

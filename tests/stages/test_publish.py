@@ -113,7 +113,7 @@ def test_publish_with_manifest_deleted_after_layout_raises_an_error(
     again = aggregate_run(definition, fresh_database, bucket, run_id="again")
     assert (again.run.layout.already_published, again.summaries, again.shards) == (True, (), ())
     bucket.delete([manifest_key("events", again.run.layout.run_key)])
-    with pytest.raises(DamagedObjectError, match="was published but has since been deleted"):
+    with pytest.raises(DamagedObjectError, match="was published, but files have since been deleted"):
         again.publish((), fresh_database)
     assert bucket.size(manifest_key("events", again.run.layout.run_key)) is None
 

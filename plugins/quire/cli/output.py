@@ -47,7 +47,7 @@ def run_json(outcome: PipelineResult, definition: ReportDefinition, store: Store
                 "earliest": file.earliest,
                 "latest": file.latest,
                 "is_summary": is_summary(file),
-                "reused": file.cache_hit,
+                "reused": outcome.published.already_published or file.cache_hit,
                 "url": store.presign(file.key, seconds=_link_seconds(definition), filename=file.name),
             }
             for file in manifest.files

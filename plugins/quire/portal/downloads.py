@@ -19,7 +19,6 @@ from quire.object_store import Store, attachment
 from quire.portal.access import Caller, FileAccess, FileAccessDep, RequestAccessDep
 from quire.portal.archives import archive_bytes, stream_archive
 from quire.portal.dependencies import BaseDep, ResourcesDep, StoreDep
-from quire.portal.published_files import is_any_missing
 from quire.portal.request_checks import request_run, validate_request
 from quire.portal.resources import PortalResources
 from quire.portal.zip_transfers import Transfer, TransferSlot
@@ -29,6 +28,7 @@ from quire.record_types.stage_records import RenderedFile
 from quire.report.definition.delivery import Delivery
 from quire.report.definition.workbook_options import FILE_FORMATS
 from quire.runs.file_names import is_summary, range_name
+from quire.runs.published_files import is_any_missing
 from quire.settings import include_folder
 
 router = APIRouter(prefix="/reports/{report}/published", tags=["files"])

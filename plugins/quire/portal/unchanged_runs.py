@@ -17,12 +17,12 @@ from quire.portal.command_line_runs import RUN_ID
 from quire.portal.deadline_store import limit_store
 from quire.portal.estimates import MAX_CHECKED_PARTITIONS, limit_session
 from quire.portal.job_deadline import Deadline, WorkUnavailableError
-from quire.portal.published_files import is_any_missing
 from quire.portal.resources import PortalResources
 from quire.portal.run_outcomes import load_outcome
 from quire.portal.run_requests import ReportRequest
 from quire.record_types.manifest import Manifest
 from quire.runs.manifest_store import find_manifest
+from quire.runs.published_files import is_any_missing
 from quire.runs.run_key import compute_run_key
 from quire.stages.plan import plan_partitions
 

@@ -12,6 +12,7 @@ from quire.object_store import Store
 from quire.object_store.commit_records import MANIFEST_LIMITS, RecordLimits, find_record, read_record
 from quire.record_types.manifest import Manifest, manifest_key
 from quire.record_types.stage_records import RenderedFile
+from quire.runs.published_files import is_any_missing
 
 MAX_RECORD_NUMBER = 2**53  # far more rows, bytes or seconds than a real run has
 MAX_PARAMETER_LENGTH = 100_000  # characters
@@ -31,18 +32,29 @@ def load_manifest(store: Store, key: str, *, limits: RecordLimits = MANIFEST_LIM
     return manifest
 
 
-def find_manifest(store: Store, report: str, run_key: str) -> Manifest | None:
+def find_manifest(store: Store, report: str, run_key: str, *, with_files: bool = False) -> Manifest | None:
     """Returns a run's manifest, or None if no valid manifest exists.
 
     Deletes a manifest that is damaged or belongs to another run, so that this run can be repeated.
 
+    Args:
+        store: the object store.
+        report: the report's name.
+        run_key: the run's key.
+        with_files: whether to also delete the manifest if one of its files is missing or has a different size.
+
     Raises:
         IntegrityError: the manifest's format is from a different Quire version.
+        StoreRefusedError, StoreUnavailableError: the store cannot be queried.
     """
     key = manifest_key(report, run_key)
-    return find_record(
-        store, Manifest, key, ensure=lambda manifest: ensure_own_manifest(manifest, key), limits=MANIFEST_LIMITS
-    )
+
+    def ensure(manifest: Manifest) -> None:
+        ensure_own_manifest(manifest, key)
+        if with_files and is_any_missing(manifest.files, store):
+            raise DamagedObjectError(f"{key} references a file that was deleted or changed")
+
+    return find_record(store, Manifest, key, ensure=ensure, limits=MANIFEST_LIMITS)
 
 
 def read_manifest(store: Store, report: str, run_key: str, *, limits: RecordLimits = MANIFEST_LIMITS) -> Manifest:

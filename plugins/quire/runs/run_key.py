@@ -50,5 +50,5 @@ def compute_run_key(
 
 
 def is_run_published(store: Store, report: str, run_key: str) -> bool:
-    """Returns whether a run is published; a run with a damaged manifest is not published."""
-    return find_manifest(store, report, run_key) is not None
+    """Returns whether a run is published. A run with a damaged manifest or a missing file is not published."""
+    return find_manifest(store, report, run_key, with_files=True) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from quire.record_types.stage_records import QueryEstimate, SourceColumn
@@ -46,7 +47,8 @@ def output_seconds(
         partitions: the total number of partitions.
         formats: the file formats.
     """
-    files = partitions if definition.workbook.split == "partition" else 1
+    split = definition.workbook.split
+    files = partitions if split == "partition" else 1 if split == "none" else math.ceil(rows / split.rows)
     aggregate = rows * len(columns) * SUMMARY_SECONDS_PER_CELL + partitions * SECONDS_PER_PARTIAL
     render = render_seconds(definition, columns, rows=rows, files=files, formats=formats)
     return render + (aggregate if definition.summaries else 0.0)

@@ -62,11 +62,11 @@ def publish_run(
     """
     with error_context(report=definition.name):
         files = _in_order((*run.layout.cached_files, *files), run.layout.file_names)
-        if winner := find_manifest(store, definition.name, run.layout.run_key):
+        if winner := find_manifest(store, definition.name, run.layout.run_key, with_files=True):
             return _adopt(winner, summaries, files, store=store)
         if run.layout.already_published:  # aggregate and render were skipped
             raise DamagedObjectError(
-                f"run {run.layout.run_key} was published but has since been deleted: run the report again"
+                f"run {run.layout.run_key} was published, but files have since been deleted: run the report again"
             )
         _ensure_complete(definition, run, summaries, files=files)
         notes = (*_notes(run, files), *_change_warnings(definition, run, session))
