@@ -25,11 +25,11 @@ POLARS_VARIABLES = {
 # With jemalloc, Arrow retains less freed memory than with its default allocator (50 MB less while extracting rows, 25
 # MB less while writing them) but takes 3% longer. By default, jemalloc retains freed pages for a second, which raises
 # the next stage's peak by 50 to 80 MB and saves no time.
-ARROW_POOL, ARROW_DECAY_MS = "jemalloc", 200
-ARROW_VARIABLES = {
-    "ARROW_DEFAULT_MEMORY_POOL": ARROW_POOL,
-    "JE_ARROW_MALLOC_CONF": f"dirty_decay_ms:{ARROW_DECAY_MS},muzzy_decay_ms:0",
-}
+# Arrow reads both when it is loaded. The second has no effect on processes that do not use Arrow's jemalloc, so it may
+# also be set in a process that runs other people's code.
+ARROW_POOL = "jemalloc"
+JEMALLOC_VARIABLES = {"JE_ARROW_MALLOC_CONF": "dirty_decay_ms:200,muzzy_decay_ms:0"}
+ARROW_VARIABLES = {"ARROW_DEFAULT_MEMORY_POOL": ARROW_POOL, **JEMALLOC_VARIABLES}
 JEMALLOC_PAGE_BYTES = 4096  # the only page size that Arrow's jemalloc supports
 
 
@@ -48,13 +48,9 @@ def configure_process() -> None:
 
 
 def _configure_loaded_arrow(arrow: Any) -> None:
-    environment = process_environment()
-    if environment.get("ARROW_DEFAULT_MEMORY_POOL") != ARROW_POOL:
-        return
-    with suppress(NotImplementedError):  # Arrow was built without jemalloc
-        arrow.set_memory_pool(arrow.jemalloc_memory_pool())
-        if environment.get("JE_ARROW_MALLOC_CONF") == ARROW_VARIABLES["JE_ARROW_MALLOC_CONF"]:
-            arrow.jemalloc_set_decay_ms(ARROW_DECAY_MS)
+    if process_environment().get("ARROW_DEFAULT_MEMORY_POOL") == ARROW_POOL:
+        with suppress(NotImplementedError):  # Arrow was built without jemalloc
+            arrow.set_memory_pool(arrow.jemalloc_memory_pool())
 
 
 def map_large_blocks() -> None:

@@ -1,7 +1,7 @@
 """Imports modules in Airflow's scheduler and DAG processor, so that the processes they fork start faster.
 
 The LocalExecutor forks each task from the scheduler, and the DAG processor forks a process for each file. Without this
-module, each of them spends 0.6 s of CPU time on these imports.
+module, each of them imports these modules itself.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ import sys
 import time
 from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
 
+from airflow.configuration import conf
 from airflow.listeners import hookimpl
 
-from quire.report.catalog.text_file import FileSignature, file_signature
+from quire.allocator_settings import JEMALLOC_VARIABLES
+from quire.settings import temporary_defaults
 
 logger = logging.getLogger(__name__)
 
-FORKING_COMPONENTS = {"scheduler", "dag-processor"}  # subcommands of `airflow`
-# Excludes Polars: it starts a thread that manages its memory, and a forked process would lack that thread. Arrow's and
-# NumPy's threads do not have this problem, because their libraries stop or restart them when the process forks.
+# Excludes Polars: it starts a thread that manages its memory, and a forked process would lack that thread. Arrow's only
+# thread returns freed memory to the kernel sooner; Quire's tasks do so themselves between stages. NumPy's threads stop
+# before a fork.
 LIBRARIES = (
     "airflow.providers.postgres.hooks.postgres",
     "airflow.providers.standard.decorators.python",
@@ -42,31 +43,47 @@ OWN_MODULES = (
     "quire.stages.layout",
     "quire.xlsx.model",
 )
+LOADED_NS = time.time_ns()
+
+Signatures = Mapping[str, tuple[int, ...]]
 
 
 class PreloadListener:
     """A listener that imports the modules when the scheduler or the DAG processor starts."""
 
+    def __init__(self) -> None:
+        self._is_done = False  # also in forked tasks, which call the listener, too
+
     @hookimpl
     def on_starting(self) -> None:
         """Imports the modules if this process forks tasks or parses DAG files. Airflow logs any error."""
-        missing = [name for name in (*LIBRARIES, *OWN_MODULES) if name not in sys.modules]
-        if not missing or not FORKING_COMPONENTS.intersection(sys.argv[1:2]):  # forked tasks call this method, too
+        if self._is_done or not _forks_processes(sys.argv[1:2]):
             return
-        began = time.monotonic()
-        for name in missing:
-            importlib.import_module(name)
-        signatures = {path: _signature(path) for path in _own_files()}
-        os.register_at_fork(after_in_child=lambda: _forget_changed_modules(signatures))
-        logger.info("imported %d modules for Quire's tasks in %.1f s", len(missing), time.monotonic() - began)
+        self._is_done, began = True, time.monotonic()
+        try:
+            with temporary_defaults(JEMALLOC_VARIABLES):
+                for name in (*LIBRARIES, *OWN_MODULES):
+                    importlib.import_module(name)
+        finally:
+            signatures = {path: _signature(path) for path in _own_files()}
+            os.register_at_fork(after_in_child=lambda: _forget_changed_modules(signatures))
+        logger.info("imported the modules for Quire's tasks in %.1f s", time.monotonic() - began)
 
 
-def _forget_changed_modules(signatures: Mapping[Path, FileSignature | None]) -> None:
-    """Makes a forked process import all of Quire's modules again if a file has changed since the scheduler started.
+def _forks_processes(command: list[str]) -> bool:
+    if command == ["scheduler"]:
+        return "LocalExecutor" in conf.get("core", "executor")
+    return command == ["dag-processor"]
+
+
+def _forget_changed_modules(signatures: Signatures) -> None:
+    """Makes a forked process import all of Quire's modules again if a file has changed since this module was loaded.
 
     Otherwise, the process would combine modules from two versions, because it imports the remaining modules itself.
     """
-    if any(_signature(path) != signature for path, signature in signatures.items()):
+    current = {path: _signature(path) for path in signatures}
+    if current != signatures or any(max(signature, default=0) > LOADED_NS for signature in signatures.values()):
+        logger.info("Quire's files have changed since Airflow started. Restart Airflow, so that its tasks start faster")
         for name in _own_modules():
             del sys.modules[name]
 
@@ -75,13 +92,15 @@ def _own_modules() -> list[str]:
     return [name for name in sys.modules if name == "quire" or name.startswith("quire.")]
 
 
-def _own_files() -> list[Path]:
+def _own_files() -> list[str]:
     files = (getattr(sys.modules[name], "__file__", None) for name in _own_modules())
-    return [Path(file) for file in files if file]
+    return [file for file in files if file]
 
 
-def _signature(path: Path) -> FileSignature | None:
+def _signature(path: str) -> tuple[int, ...]:
+    """Returns a file's inode, size, modification time and change time in nanoseconds; () if it cannot be found."""
     try:
-        return file_signature(path)
+        status = os.stat(path)
     except OSError:
-        return None
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

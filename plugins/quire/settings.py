@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -126,6 +127,18 @@ def set_defaults(variables: Mapping[str, str]) -> None:
     """Sets the given environment variables in this process, except for any that are already set."""
     for name, value in variables.items():
         os.environ.setdefault(name, value)
+
+
+@contextmanager
+def temporary_defaults(variables: Mapping[str, str]) -> Iterator[None]:
+    """Sets the given environment variables, except for any that are already set, until the block ends."""
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def bucket_name(environment: Mapping[str, str] = os.environ) -> str:

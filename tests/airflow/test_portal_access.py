@@ -27,7 +27,7 @@ before = set(sys.modules)
 names = [plugin.name for plugin in plugins_manager._get_plugins()[0]]
 print(json.dumps([names, sorted(set(sys.modules) - before)]))
 """
-HEAVY = {"fastapi", "starlette", "jinja2", "polars", "pyarrow", "boto3"}
+HEAVY = {"quire.report", "fastapi", "starlette", "jinja2", "polars", "pyarrow", "boto3"}
 QUERIES = ["", "?dag_id=daily", "?report=daily", "?dag_id=~"]
 FILL = {"report": HIDDEN, "run_id": "any", "run_key": "0" * 32, "name": "summary.xlsx"}
 

@@ -35,7 +35,7 @@ def created(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
 
 
 def test_concurrent_first_requests_create_one_app_which_the_collector_ignores(created: list[dict[str, Any]]) -> None:
-    lazy: Any = LazyApp(MODULE)
+    lazy: Any = LazyApp(MODULE, freezes=True)
 
     async def request_twice() -> None:
         await asyncio.gather(*(lazy({"app": name}, None, None) for name in ("a", "b")))

@@ -23,15 +23,18 @@ connections      builds sessions and stores from Airflow's connections
 from airflow import __version__
 
 from quire.airflow_api.version import ensure_supported_airflow
+from quire.allocator_settings import JEMALLOC_VARIABLES
+from quire.settings import temporary_defaults
 
 ensure_supported_airflow(__version__)
 
-from quire.airflow_dag.dag import (  # noqa: E402 - an older Airflow lacks what these import
-    build_broken_dag,
-    build_dag,
-    build_housekeeping_dag,
-    build_report_dags,
-    build_store_dag,
-)
+with temporary_defaults(JEMALLOC_VARIABLES):
+    from quire.airflow_dag.dag import (  # an older Airflow lacks what these import
+        build_broken_dag,
+        build_dag,
+        build_housekeeping_dag,
+        build_report_dags,
+        build_store_dag,
+    )
 
 __all__ = ["build_broken_dag", "build_dag", "build_housekeeping_dag", "build_report_dags", "build_store_dag"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from quire.stage_threads import StageProgress
@@ -17,30 +17,47 @@ PUSH_INTERVAL = 0.5  # seconds; each push is a request to Airflow's API server
 COUNTED = {"extract": "partitions", "render": "files"}
 
 
-def progress_pusher(ti: Any, *, clock: Callable[[], float] = time.monotonic) -> StageProgress:
+def progress_pusher(
+    ti: Any, *, quiet_seconds: float = QUIET_SECONDS, push_interval: float = PUSH_INTERVAL
+) -> StageProgress:
     """Returns a function that pushes a task's progress: each new stage, and its units at intervals.
 
-    The function pushes nothing during its first second. The XCom contains the stage and, for extract and render, the
+    Pushes nothing at first, and then the progress so far. The XCom contains the stage and, for extract and render, the
     number of finished units and the total.
 
     Args:
         ti: the task instance.
-        clock: returns the time in seconds.
+        quiet_seconds: the seconds during which nothing is pushed.
+        push_interval: the minimum number of seconds between pushes about one stage.
     """
-    progress: dict[str, str | int] = {"stage": ""}
-    pushed_at, began = 0.0, clock()
+    progress: dict[str, str | int] = {}
+    is_quiet, pushed_at, lock = True, 0.0, threading.Lock()
 
-    def push(stage: str, done: int, total: int) -> None:
+    def push() -> None:
         nonlocal pushed_at
-        is_new_stage, progress["stage"] = stage != progress["stage"], stage
-        if unit := COUNTED.get(stage):
-            progress.update({f"{unit}_done": done, unit: total})
-        now = clock()
-        if now - began > QUIET_SECONDS and (is_new_stage or now - pushed_at > PUSH_INTERVAL):
-            pushed_at = now
-            try:
-                ti.xcom_push(PROGRESS, dict(progress))
-            except Exception:  # the run must not depend on its display
-                logger.warning("the run's progress cannot be shown", exc_info=True)
+        pushed_at = time.monotonic()
+        try:
+            ti.xcom_push(PROGRESS, dict(progress))
+        except Exception:  # the run must not depend on its display
+            logger.warning("the run's progress cannot be shown", exc_info=True)
 
-    return push
+    def end_quiet_time() -> None:
+        nonlocal is_quiet
+        with lock:
+            is_quiet = False
+            if progress:
+                push()
+
+    timer = threading.Timer(quiet_seconds, end_quiet_time)
+    timer.daemon = True  # the task may end first
+    timer.start()
+
+    def update(stage: str, done: int, total: int) -> None:
+        with lock:
+            is_new_stage, progress["stage"] = stage != progress.get("stage"), stage
+            if unit := COUNTED.get(stage):
+                progress.update({f"{unit}_done": done, unit: total})
+            if not is_quiet and (is_new_stage or time.monotonic() - pushed_at > push_interval):
+                push()
+
+    return update

@@ -34,7 +34,7 @@ class QuirePlugin(AirflowPlugin):
         if UNSUPPORTED
         else [
             {
-                "app": RequestSizeLimits(LazyApp("quire.portal.portal_app")),
+                "app": RequestSizeLimits(LazyApp("quire.portal.portal_app", freezes=True)),
                 "url_prefix": PREFIX,
                 "name": "Quire's reports",
             },

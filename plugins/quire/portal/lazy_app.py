@@ -25,10 +25,12 @@ class LazyApp:
     Args:
         module: the factory's module, imported on the first request.
         function: the factory's name; the factory takes no arguments and returns an ASGI app.
+        freezes: whether the garbage collector then ignores all existing objects: the modules of Airflow and the app.
+            Otherwise, while many readers wait for runs, each full collection stops the API server for up to 0.7 s.
     """
 
-    def __init__(self, module: str, function: str = "create_app") -> None:
-        self._module, self._function = module, function
+    def __init__(self, module: str, function: str = "create_app", *, freezes: bool = False) -> None:
+        self._module, self._function, self._freezes = module, function, freezes
         self._app: App | None = None
         self._lock = threading.Lock()
 
@@ -41,7 +43,7 @@ class LazyApp:
         with self._lock:
             if self._app is None:
                 self._app = getattr(importlib.import_module(self._module), self._function)()
-                # The collector then skips the modules that Airflow and this app consist of. Otherwise, while many
-                # readers wait for runs, each full collection stops the API server for up to 0.7 seconds.
-                gc.freeze()
+                if self._freezes:
+                    gc.collect()  # otherwise, existing garbage would never be freed
+                    gc.freeze()
         return cast("App", self._app)

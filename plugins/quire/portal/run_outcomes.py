@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 STATES: Mapping[str, RunState] = {"queued": "waiting", "running": "running", "success": "done", "failed": "failed"}
 CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the Airflow note on a canceled run
-MAX_CALLS = 3  # concurrent calls for each list; leaves capacity for other users
+MAX_CALLS = 2  # concurrent calls for each list; leaves capacity for other users
 MAX_TASK_PAGES = 10
 MAX_CACHED = 10_000  # outcomes of at most about 2 kB each
 NO_ACCESS = {401, 403}  # HTTP statuses that concern the caller rather than a single run
