@@ -59,6 +59,11 @@ facts = {"loaded": loaded, "unwanted": sorted({"polars", "pandas", "fastapi"} & 
 facts["threads"] = thread_names() if os.path.isdir("/proc/self/task") else []
 facts["variables"] = sorted(set(os.environ) - variables)
 facts["sum"] = in_forked_process(sum_column)
+def cached_reports():
+    from quire.airflow_dag.dag import DEFINITIONS
+    return sorted(path.stem for path in DEFINITIONS._entries)
+
+facts["reports"] = in_forked_process(cached_reports) if "quire.airflow_dag" in sys.modules else []
 facts["kept"] = in_forked_process(lambda: [name for name in modules if name in sys.modules])
 if changed:
     with open(changed, "a") as file:
@@ -99,7 +104,12 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_only_processes_that_fork_others_import_modules(scheduler: dict[str, Any]) -> None:
     assert scheduler["loaded"] == [[], [], [], [*LIBRARIES, *OWN_MODULES]]
-    assert start_process(CLONE / "plugins", ["dag-processor"])["loaded"] == [[*LIBRARIES, *OWN_MODULES]]
+
+
+def test_dag_processor_imports_modules_and_reads_all_reports() -> None:
+    processor = start_process(CLONE / "plugins", ["dag-processor"])
+    assert processor["loaded"] == [[*LIBRARIES, *OWN_MODULES]]
+    assert processor["reports"] == sorted(path.stem for path in (CLONE / "include" / "reports").glob("*.yaml"))
 
 
 def test_scheduler_that_forks_no_tasks_imports_no_modules() -> None:
@@ -117,6 +127,7 @@ def test_scheduler_has_no_thread_or_setting_that_its_tasks_would_miss_or_inherit
 
 def test_forked_process_has_all_modules(scheduler: dict[str, Any]) -> None:
     assert scheduler["kept"] == [*LIBRARIES, *OWN_MODULES]
+    assert scheduler["reports"] == []  # each task reads only its own report
 
 
 def test_forked_process_can_use_arrow_and_polars(scheduler: dict[str, Any]) -> None:

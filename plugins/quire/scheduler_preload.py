@@ -12,12 +12,14 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 
 from airflow.configuration import conf
 from airflow.listeners import hookimpl
 
 from quire.allocator_settings import JEMALLOC_VARIABLES
+from quire.errors import ReportError
 from quire.settings import temporary_defaults
 
 logger = logging.getLogger(__name__)
@@ -64,6 +66,9 @@ class PreloadListener:
             with temporary_defaults(JEMALLOC_VARIABLES):
                 for name in (*LIBRARIES, *OWN_MODULES):
                     importlib.import_module(name)
+            if sys.argv[1:2] == ["dag-processor"]:  # which needs all reports each time
+                with suppress(ReportError):  # the DAG file reports it
+                    importlib.import_module("quire.airflow_dag.dag").load_needed_reports()
         finally:
             signatures = {path: _signature(path) for path in _own_files()}
             os.register_at_fork(after_in_child=lambda: _forget_changed_modules(signatures))

@@ -46,9 +46,9 @@ def test_report_list_page_reads_the_catalog_once(portal: Portal) -> None:
     folders = list[Path]()
 
     class Counted(DefinitionCache):
-        def load(self, include: Path) -> Catalog:
+        def load(self, include: Path, *, only: str | None = None) -> Catalog:
             folders.append(include)
-            return super().load(include)
+            return super().load(include, only=only)
 
     portal.use(definitions=Counted())
     portal.rights = {READ, EDIT}

@@ -33,7 +33,7 @@ def portal(tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) 
 
 def test_create_app_uses_the_given_resources(portal: Portal) -> None:
     class Unavailable(DefinitionCache):
-        def load(self, include: Path) -> Catalog:
+        def load(self, include: Path, *, only: str | None = None) -> Catalog:
             raise StoreUnavailableError("the folder is away")
 
     portal.app = create_app(PortalResources(definitions=Unavailable()))

@@ -103,6 +103,13 @@ def test_cached_report_is_found_without_reading_it_again(include: Path) -> None:
         cache.find(include, "nothing")
 
 
+def test_single_report_is_loaded_without_forgetting_the_others(include_of_two: Path) -> None:
+    cache = cache_after(MIN_AGE_NS)
+    other = cache.load(include_of_two).definitions["other"]
+    assert set(cache.load(include_of_two, only="events").definitions) == {"events"}
+    assert cache.load(include_of_two).definitions["other"] is other
+
+
 def test_cache_forgets_deleted_reports(include: Path) -> None:
     cache = cache_after(MIN_AGE_NS)
     assert set(cache.load(include).definitions) == {"events"}

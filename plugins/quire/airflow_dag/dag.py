@@ -30,7 +30,7 @@ from quire.airflow_dag.tasks import (
 from quire.airflow_dag.xcom import CACHED, DAMAGE, PLAN, RUN, STORE_SUFFIX, USAGE, release_lease_of
 from quire.errors import DefinitionError, TerminalError, TransientError, unexpected_error
 from quire.record_types.serialization import digest
-from quire.report.catalog import Catalog, load_catalog
+from quire.report.catalog import Catalog, DefinitionCache
 from quire.report.definition import ReportDefinition
 from quire.report.definition.field_types import REPORT_NAME
 from quire.runs.workbook_shards import combines_rows_and_summaries
@@ -38,6 +38,7 @@ from quire.settings import include_folder
 
 logger = logging.getLogger(__name__)
 
+DEFINITIONS = DefinitionCache()  # processes that the DAG processor forks inherit it, and reread only changed files
 MAX_FILE_NAME_LENGTH = 200  # characters from the file name in a broken DAG's ID; Airflow allows IDs of 250 characters
 EARLIEST_BACKFILL = datetime(1970, 1, 1, tzinfo=UTC)
 TASK_DEFAULTS: dict[str, Any] = {
@@ -77,19 +78,24 @@ def build_report_dags(catalog: Catalog | None = None) -> dict[str, DAG]:
     Raises:
         DefinitionError: the include folder does not exist.
     """
-    catalog = _load_needed_reports() if catalog is None else catalog
+    catalog = load_needed_reports() if catalog is None else catalog
     broken = [build_broken_dag(name, error) for name, error in catalog.errors.items()]
     built = [dag for definition in catalog.definitions.values() for dag in _dags_of(definition)]
     return {dag.dag_id: dag for dag in (*built, *broken)}
 
 
-def _load_needed_reports() -> Catalog:
+def load_needed_reports() -> Catalog:
+    """Returns the report to which the current task belongs, or every report if Airflow needs all DAGs.
+
+    Raises:
+        DefinitionError: the include folder does not exist.
+    """
     dag_id = get_parsing_context().dag_id
     if dag_id:
-        catalog = load_catalog(include_folder(), only=dag_id.removesuffix(STORE_SUFFIX))
+        catalog = DEFINITIONS.load(include_folder(), only=dag_id.removesuffix(STORE_SUFFIX))
         if catalog.definitions or catalog.errors:
             return catalog
-    return load_catalog(include_folder())  # a broken DAG's ID can differ from its file name
+    return DEFINITIONS.load(include_folder())  # a broken DAG's ID can differ from its file name
 
 
 def _dags_of(definition: ReportDefinition) -> list[DAG]:

@@ -35,13 +35,15 @@ class DefinitionCache:
         self._now_ns = now_ns
         self._entries: dict[Path, _Entry] = {}
 
-    def load(self, include: Path) -> Catalog:
-        """Returns the reports in a folder.
+    def load(self, include: Path, *, only: str | None = None) -> Catalog:
+        """Returns the reports in a folder, or a single report (see ``load_catalog``).
 
         Raises:
             DefinitionError: the folder does not exist.
         """
-        catalog = load_catalog(include, read=self._read)
+        catalog = load_catalog(include, only=only, read=self._read)
+        if only is not None:
+            return catalog
         for path in list(self._entries):  # a copy, because other threads may add or remove entries during the loop
             if path.stem not in catalog.definitions:
                 self._entries.pop(path, None)
