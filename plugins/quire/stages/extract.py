@@ -51,7 +51,7 @@ def extract_partitions(
     """Stores each partition's rows for a group of partitions, unless the same rows are already stored.
 
     A partition's freshness token and rows are read in the same snapshot. Several partitions share a snapshot until it
-    is too old, so a single query can read all of their tokens. Partial summaries are computed while the rows stream.
+    is too old, so their tokens can be read in batches. Partial summaries are computed while the rows stream.
 
     If two writers store the same partition, the first to commit wins. The loser deletes its own rows and adopts the
     winner's rows.
