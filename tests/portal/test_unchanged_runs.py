@@ -16,6 +16,7 @@ from quire.object_store.commit_records import write_once
 from quire.object_store.memory_store import MemoryStore
 from quire.pipeline import run_report
 from quire.portal.work_queue import WorkQueue
+from quire.postgres import SourceSession
 from quire.record_types.manifest import Manifest, manifest_key
 from quire.report.definition import ReportDefinition
 
@@ -256,3 +257,22 @@ def test_active_identical_run_answers_before_the_source_is_asked(portal: Portal,
     portal.use(open_session=None)
     again = portal.post(RUNS, json={**DAYS, "end": "2013-03-31"})
     assert (again.status_code, again.json()["run_id"], again.json()["started"]) == (202, run_id, False)
+
+
+@pytest.mark.parametrize(("state", "expected"), [("success", (1, False)), ("failed", (2, True))])
+def test_run_that_ends_during_the_check_answers_the_request_if_it_was_published(
+    portal: Portal, airflow: Airflow, state: str, expected: tuple[int, bool]
+) -> None:
+    days = {**DAYS, "end": "2013-03-31"}
+    run_id = portal.post(RUNS, json=days).json()["run_id"]
+    conf = airflow.runs[-1]["conf"]
+    airflow.runs.clear()
+
+    def end_run(_: ReportDefinition) -> SourceSession:
+        if not airflow.runs:
+            airflow.add(run_id, "reader", state=state, dag_id="events", conf=conf)
+        return session_of("postgresql://nobody@127.0.0.1:9/nowhere")
+
+    portal.use(open_session=end_run)
+    answer = portal.post(RUNS, json=days).json()
+    assert (answer["run_id"], answer["started"]) == (f"{run_id[:-1]}{expected[0]}", expected[1])
