@@ -47,7 +47,7 @@ class Airflow:
             dag_id: str,
             run_id_prefix_pattern: str = "",
             triggering_user_name_prefix_pattern: str = "",
-            state: list[str] = Query(default=["queued", "running", "success"]),  # noqa: B008
+            state: list[str] = Query(default=["queued", "running", "success", "failed"]),  # noqa: B008
             limit: int = 100,
             offset: int = 0,
         ) -> dict[str, Any]:
