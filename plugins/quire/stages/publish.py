@@ -11,7 +11,7 @@ from datetime import datetime
 
 from quire.errors import DamagedObjectError, IntegrityError, ReportError, error_context
 from quire.object_store import CONTENT_TYPES, Store, Upload
-from quire.object_store.commit_records import COMMIT_ATTEMPTS, map_concurrently, write_once
+from quire.object_store.commit_records import COMMIT_ATTEMPTS, write_once
 from quire.partition_cache.cache import evict_damaged_rows
 from quire.partition_cache.freshness import changed_partitions, detects_changes
 from quire.postgres import SourceSession, open_transaction
@@ -20,6 +20,7 @@ from quire.record_types.stage_records import RenderedFile, StagedRun, StagedSumm
 from quire.report.definition import ReportDefinition
 from quire.runs.file_names import summary_file_name
 from quire.runs.manifest_store import find_manifest
+from quire.runs.published_files import missing_objects
 from quire.runs.workbook_cache import is_shared
 from quire.tables_and_charts.about_sheet import about_sheet
 from quire.tables_and_charts.files_sheet import files_sheet
@@ -130,24 +131,18 @@ def _ensure_objects(
     If another process has published the run in the meantime, the check passes, because this run adopts its manifest.
     """
     sizes = [(summary.object_key, summary.bytes) for summary in summaries] + [(file.key, file.bytes) for file in files]
-    missing = _missing_objects(sizes, store=store)
+    missing = missing_objects(sizes, store=store)
     if missing and store.size(manifest_key(run.plan.request.report, run.layout.run_key)) is None:
         raise DamagedObjectError(f"{missing[0]} was deleted or changed since it was written: start the run again")
 
 
 def _ensure_rows(run: StagedRun, *, store: Store) -> None:
     """Checks that every partition's rows exist; if they were deleted, turns the partition into a cache miss."""
-    missing = _missing_objects([(part.object_key, part.bytes) for part in run.partitions], store=store)
+    missing = missing_objects([(part.object_key, part.bytes) for part in run.partitions], store=store)
     for key in missing:
         evict_damaged_rows(store, key, DamagedObjectError(f"{key} was deleted"))
     if missing:
         raise DamagedObjectError(f"{missing[0]} was deleted while the run had no lease")
-
-
-def _missing_objects(sizes: Sequence[tuple[str, int]], *, store: Store) -> list[str]:
-    """Returns the keys of objects that are missing or do not have the expected size."""
-    exist = map_concurrently(lambda expected: store.has_size(*expected), sizes)
-    return [key for (key, _), exists in zip(sizes, exist, strict=True) if not exists]
 
 
 def _adopt(
