@@ -11,16 +11,19 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow.configuration import conf
 from airflow.listeners import hookimpl
 
-from quire.allocator_settings import JEMALLOC_VARIABLES
 from quire.errors import ReportError
-from quire.settings import temporary_defaults
+
+if TYPE_CHECKING:
+    from quire.report.catalog.text_file import FileSignature
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +50,7 @@ OWN_MODULES = (
 )
 LOADED_NS = time.time_ns()
 
-Signatures = Mapping[str, tuple[int, ...]]
+Signatures = Mapping[Path, "FileSignature | None"]
 
 
 class PreloadListener:
@@ -62,16 +65,17 @@ class PreloadListener:
         if self._is_done or not _forks_processes(sys.argv[1:2]):
             return
         self._is_done, began = True, time.monotonic()
+        from quire.report.catalog.text_file import find_signature  # only here, because it loads all of quire.report
+
         try:
-            with temporary_defaults(JEMALLOC_VARIABLES):
-                for name in (*LIBRARIES, *OWN_MODULES):
-                    importlib.import_module(name)
+            for name in (*OWN_MODULES, *LIBRARIES):  # Quire's own first, because they configure Arrow
+                importlib.import_module(name)
             if sys.argv[1:2] == ["dag-processor"]:  # which needs all reports each time
                 with suppress(ReportError):  # the DAG file reports it
                     importlib.import_module("quire.airflow_dag.dag").load_needed_reports()
         finally:
-            signatures = {path: _signature(path) for path in _own_files()}
-            os.register_at_fork(after_in_child=lambda: _forget_changed_modules(signatures))
+            signatures = {path: find_signature(path) for path in _own_files()}
+            os.register_at_fork(after_in_child=lambda: _forget_changed_modules(signatures, find_signature))
         logger.info("imported the modules for Quire's tasks in %.1f s", time.monotonic() - began)
 
 
@@ -81,13 +85,14 @@ def _forks_processes(command: list[str]) -> bool:
     return command == ["dag-processor"]
 
 
-def _forget_changed_modules(signatures: Signatures) -> None:
+def _forget_changed_modules(signatures: Signatures, find_signature: Callable[[Path], FileSignature | None]) -> None:
     """Makes a forked process import all of Quire's modules again if a file has changed since this module was loaded.
 
     Otherwise, the process would combine modules from two versions, because it imports the remaining modules itself.
     """
-    current = {path: _signature(path) for path in signatures}
-    if current != signatures or any(max(signature, default=0) > LOADED_NS for signature in signatures.values()):
+    current = {path: find_signature(path) for path in signatures}
+    is_new = any(signature and signature[-1] > LOADED_NS for signature in signatures.values())
+    if is_new or current != signatures:
         logger.info("Quire's files have changed since Airflow started. Restart Airflow, so that its tasks start faster")
         for name in _own_modules():
             del sys.modules[name]
@@ -97,15 +102,6 @@ def _own_modules() -> list[str]:
     return [name for name in sys.modules if name == "quire" or name.startswith("quire.")]
 
 
-def _own_files() -> list[str]:
+def _own_files() -> list[Path]:
     files = (getattr(sys.modules[name], "__file__", None) for name in _own_modules())
-    return [file for file in files if file]
-
-
-def _signature(path: str) -> tuple[int, ...]:
-    """Returns a file's inode, size, modification time and change time in nanoseconds; () if it cannot be found."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return ()
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return [Path(file) for file in files if file]

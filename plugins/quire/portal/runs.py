@@ -136,8 +136,8 @@ async def show_run(
         outcome = await load_outcome(definition.name, run, api=api)
         view, manifest = await _details(definition, run, outcome, source=source, base=base)
         stages = stage_views(manifest.usage) if manifest else []
-        is_active = outcome.state in ("waiting", "running")  # and has not sent its notifications yet
-        unreached = [] if is_active else await _load_unreached(definition, run_id, api)
+        # an active run has not sent its notifications yet
+        unreached = [] if view.is_active else await _load_unreached(definition, run_id, api)
         return RunDetails(**dict(view), stages=stages, unreached=unreached), manifest
     except ReportError:  # the app has its own responses to these errors
         raise

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quire.report.catalog.loading import Catalog, find_definition, load_catalog, read_report
-from quire.report.catalog.text_file import FileSignature, file_signature
+from quire.report.catalog.text_file import FileSignature, find_signature
 from quire.report.definition import ReportDefinition
 
 # File systems round timestamps to a few milliseconds. If a file changed just before it was read, it can change again
@@ -59,19 +59,11 @@ class DefinitionCache:
 
     def _read(self, path: Path) -> ReportDefinition:
         entry = self._entries.get(path)
-        if entry and all(_signature(file) == signature for file, signature in entry.signatures.items()):
+        if entry and all(find_signature(file) == signature for file, signature in entry.signatures.items()):
             return entry.definition
         signatures: dict[Path, FileSignature | None] = {}
         latest = self._now_ns() - MIN_AGE_NS
-        definition = read_report(path, before_reading=lambda file: signatures.update({file: _signature(file)}))
+        definition = read_report(path, before_reading=lambda file: signatures.update({file: find_signature(file)}))
         if all(signature and signature[-1] < latest for signature in signatures.values()):
             self._entries[path] = _Entry(signatures, definition)
         return definition
-
-
-def _signature(path: Path) -> FileSignature | None:
-    """Returns a file's signature, or None if the file cannot be found."""
-    try:
-        return file_signature(path)
-    except OSError:
-        return None

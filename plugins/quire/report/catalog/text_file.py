@@ -40,3 +40,11 @@ def file_signature(path: Path) -> FileSignature:
     """
     status = path.stat()
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def find_signature(path: Path) -> FileSignature | None:
+    """Returns a file's signature, or None if the file cannot be found."""
+    try:
+        return file_signature(path)
+    except OSError:
+        return None
