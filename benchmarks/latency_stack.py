@@ -7,8 +7,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -66,28 +66,22 @@ class Portal:
     Args:
         stack: the stack.
         client: a client that is signed in as the administrator.
+        readers: a client for each user.
         store: the store of the stack.
     """
 
     stack: LocalStack
     client: httpx.Client
+    readers: Mapping[str, httpx.Client]
     store: S3Store
 
     def request(self, report: str, start: str, end: str) -> float:
         """Requests a report and returns the seconds until the link to its first file works."""
         return _request(self.client, report, start, end, polls=repeat(POLL_SECONDS))
 
-    def watch(self, client: httpx.Client, report: str, start: str, end: str) -> float:
-        """Like ``request``, but for a reader's client, and polls as a run page does."""
-        return _request(client, report, start, end, polls=_page_polls())
-
-    def sign_in(self, user: str) -> httpx.Client:
-        """Returns a client that is signed in as one of ``READERS``."""
-        airflow = self.stack.airflow
-        password = json.loads((airflow.folder / "passwords.json").read_text())[user]
-        client = sign_in(airflow.url, user=user, password=password, seconds=TIMEOUT_SECONDS)
-        client.base_url = httpx.URL(airflow.url)
-        return client
+    def watch(self, user: str, report: str, start: str, end: str) -> float:
+        """Like ``request``, but as one of ``READERS``, and polls as a run page does."""
+        return _request(self.readers[user], report, start, end, polls=_page_polls())
 
     def run_command(self, report: str, start: str, end: str) -> float:
         """Runs the same request with ``quire run``, and returns the wall time of the process."""
@@ -159,8 +153,9 @@ def open_portal(reports: int) -> Iterator[Portal]:
         stack.start()
         with psycopg.connect(stack.environment()["AIRFLOW_CONN_QUIRE_OWNER"]) as connection:
             connection.execute(BULK_TABLE.encode())
-        with _signed_in(stack) as client:
-            yield Portal(stack=stack, client=client, store=stack.s3.store())
+        with ExitStack() as clients:
+            signed_in = {user: clients.enter_context(_sign_in(stack, user)) for user in (ADMIN, *READERS)}
+            yield Portal(stack=stack, client=signed_in[ADMIN], readers=signed_in, store=stack.s3.store())
     finally:
         stack.stop()
 
@@ -202,8 +197,8 @@ def _page_polls() -> Iterator[float]:
         seconds = min(MAX_PAGE_POLL_SECONDS, seconds * PAGE_POLL_GROWTH)
 
 
-@contextmanager
-def _signed_in(stack: LocalStack) -> Iterator[httpx.Client]:
-    with stack.airflow.client(seconds=TIMEOUT_SECONDS) as client:
-        client.base_url = stack.airflow.url
-        yield client
+def _sign_in(stack: LocalStack, user: str) -> httpx.Client:
+    password = json.loads((stack.airflow.folder / "passwords.json").read_text())[user]
+    client = sign_in(stack.airflow.url, user=user, password=password, seconds=TIMEOUT_SECONDS)
+    client.base_url = httpx.URL(stack.airflow.url)
+    return client
