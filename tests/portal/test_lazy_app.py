@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -16,7 +15,7 @@ MODULE = "app_for_test_lazy_app"
 
 
 @pytest.fixture
-def created(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+def created(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The scopes of the requests to the app that ``MODULE`` creates, the first of which is ``{}``."""
     scopes: list[dict[str, Any]] = []
 
@@ -30,8 +29,7 @@ def created(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     module: Any = ModuleType(MODULE)
     module.create_app = create_app
     monkeypatch.setitem(sys.modules, MODULE, module)
-    yield scopes
-    gc.unfreeze()
+    return scopes
 
 
 def test_concurrent_first_requests_create_one_app_which_the_collector_ignores(created: list[dict[str, Any]]) -> None:
