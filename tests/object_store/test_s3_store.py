@@ -86,12 +86,16 @@ def test_missing_bucket_is_rejected(bucket: S3Store) -> None:
         ("RequestTimeTooSkewed", 403, StoreUnavailableError),
         ("AccessDenied", 403, StoreRefusedError),
         ("NoSuchBucket", 404, StoreRefusedError),
+        ("InvalidArgument", 400, StoreRefusedError),
+        ("NoSuchKex", 404, StoreUnavailableError),  # damaged in transit
+        ("400", 400, StoreUnavailableError),
     ],
 )
-def test_responses_of_busy_servers_are_transient(code: str, status: int, kind: type[Exception]) -> None:
+def test_only_refusals_are_terminal(code: str, status: int, kind: type[Exception]) -> None:
     """Simulates responses that the test server never sends."""
     answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    with pytest.raises(kind, match="bucket b"), translate_s3_errors("bucket b"):
+    what = "bucket b" if code == "NoSuchBucket" else "a/b"
+    with pytest.raises(kind, match=what), translate_s3_errors(what):
         raise ClientError(answer, "GetObject")  # type: ignore[arg-type]
 
 

@@ -25,6 +25,11 @@ _BUSY = {
     "RequestTimeTooSkewed", "BadDigest", "IncompleteBody",  # wrong clock, or request damaged in transit
 }  # fmt: skip
 _BUSY_STATUS = (408, 429)
+_REFUSED = {
+    "AccessDenied", "AuthorizationHeaderMalformed", "EntityTooLarge", "InvalidArgument", "InvalidBucketName",
+    "InvalidRequest", "InvalidToken", "MethodNotAllowed", "PermanentRedirect",
+}  # fmt: skip
+_REFUSED_STATUS = (301, 401, 403)
 
 
 class NoSuchUploadError(StoreUnavailableError):
@@ -75,6 +80,10 @@ def _translate_response(error: ClientError, what: str) -> ReportError:
         )
     if code in ("NoSuchKey", "404"):
         return NoSuchKeyError.of(what)
-    return StoreRefusedError(
-        f"the object store denies access to {what}: {code or status}; check its credentials and permissions"
+    if code in _REFUSED or status in _REFUSED_STATUS:
+        return StoreRefusedError(
+            f"the object store denies access to {what}: {code or status}; check its credentials and permissions"
+        )
+    return StoreUnavailableError(  # the response may have been damaged in transit
+        f"the object store responded to the request for {what} with an unexpected error: {code or status}"
     )
