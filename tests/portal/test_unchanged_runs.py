@@ -81,6 +81,14 @@ def test_unchanged_report_is_answered_with_its_published_run(
     assert started(airflow) == []
 
 
+def test_published_run_answers_even_if_its_partitions_are_no_longer_cached(
+    portal: Portal, airflow: Airflow, published: Manifest, store: ObservedStore
+) -> None:
+    store.delete([entry.key for entry in store.list("partitions/")])
+    response = portal.post(RUNS, json=DAYS)
+    assert (response.status_code, response.json()["run_id"], started(airflow)) == (200, RUN_ID, [])
+
+
 @pytest.mark.parametrize(
     "statement",
     [

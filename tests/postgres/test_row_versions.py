@@ -69,6 +69,21 @@ def test_token_changes_exactly_with_the_rows(tmp_path: Path, database: str, chan
     assert stale(before, tokens(definition, database)) == expected
 
 
+def test_older_server_hashes_records(tmp_path: Path, database: str) -> None:
+    """PostgreSQL 17 and older cannot hash a transaction ID; here, this database's function is renamed."""
+    definition = versioned_report(tmp_path)
+    newer = tokens(definition, database)
+    run_sql(
+        database,
+        "SET allow_system_table_mods = on;"
+        "ALTER FUNCTION pg_catalog.hashxidextended(xid, bigint) RENAME TO hashxidextended_18",
+    )
+    before = tokens(definition, database)
+    assert stale(newer, before) == MONTHS
+    run_sql(database, "UPDATE events SET at = at + interval '40 days' WHERE id = 1")
+    assert stale(before, tokens(definition, database)) == ["2013-01", "2013-02"]
+
+
 def test_transaction_that_commits_late_changes_its_tokens(tmp_path: Path, database: str) -> None:
     definition = versioned_report(tmp_path)
     with psycopg.connect(database) as writer:

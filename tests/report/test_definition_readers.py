@@ -35,7 +35,7 @@ def key_of(definition: ReportDefinition, *formats: Any) -> str:
     request = RunRequest(
         report="flights", start=DAY, end=DAY, timezone="UTC", formats=formats, run_id="r", made_at="now"
     )
-    return compute_run_key(definition, RunPlan(request=request, source_digest="d", columns=()), ())
+    return compute_run_key(definition, RunPlan(request=request, source_digest="d", columns=()), {})
 
 
 def test_definition_without_the_fields_has_no_owner_and_no_limits() -> None:

@@ -179,9 +179,8 @@ def test_run_key_depends_on_the_formats_whether_requested_or_defined(tmp_path: P
     defined = definition.model_copy(update={"workbook": workbook})
     plan = planned(definition)
     requested = replace(plan, request=replace(plan.request, formats=("csv",)))
-    rows = staged(definition, plan, [1, 1, 1])
     keys = [
-        run_key.compute_run_key(*inputs, rows)
+        run_key.compute_run_key(*inputs, {"2013-01": "token"})
         for inputs in ((definition, plan), (definition, requested), (defined, plan))
     ]
     assert keys[0] != keys[1] == keys[2]
@@ -203,9 +202,10 @@ def test_run_key_is_equal_for_runs_of_the_same_request(tmp_path: Path, bucket: S
 
 def test_run_key_depends_on_the_renderer_version(tmp_path: Path, bucket: S3Store) -> None:
     run = layout(tmp_path, bucket, [1, 1, 1]).run
+    tokens = {part.key: part.freshness_token for part in run.partitions}
     assert run_key.RENDERER >= 2  # version 1 formatted timestamps and floats differently in CSV files
     keys = [
-        run_key.compute_run_key(events_report(tmp_path), run.plan, run.partitions, renderer=version)
+        run_key.compute_run_key(events_report(tmp_path), run.plan, tokens, renderer=version)
         for version in (run_key.RENDERER, run_key.RENDERER - 1)
     ]
     assert keys[0] == run.layout.run_key

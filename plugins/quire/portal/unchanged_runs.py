@@ -10,7 +10,6 @@ from datetime import datetime
 from quire.airflow_api.client import AirflowApi, is_run_id
 from quire.errors import ReportError
 from quire.object_store import Store
-from quire.partition_cache.cache import merge_partitions
 from quire.partition_cache.freshness import is_reusable
 from quire.portal.access import ReportAccess
 from quire.portal.command_line_runs import RUN_ID
@@ -24,7 +23,7 @@ from quire.record_types.manifest import Manifest
 from quire.runs.manifest_store import find_manifest
 from quire.runs.published_files import is_any_missing
 from quire.runs.run_key import compute_run_key
-from quire.stages.plan import plan_partitions
+from quire.stages.plan import read_plan
 
 logger = logging.getLogger(__name__)
 
@@ -84,13 +83,10 @@ def _find_published_run(
     definition, store = report_request.definition, limit_store(store, deadline)
     session = limit_session(resources.open_session(definition), deadline)
     try:
-        planned = plan_partitions(definition, report_request.request, session=session, store=store)
+        plan, tokens = read_plan(definition, report_request.request, session=session)
     except CancelledError as error:
         raise WorkUnavailableError("The check was canceled.") from error
-    if planned.groups:
-        return None
-    partitions = merge_partitions(definition, planned.plan, planned.cached)
-    manifest = find_manifest(store, definition.name, compute_run_key(definition, planned.plan, partitions))
+    manifest = find_manifest(store, definition.name, compute_run_key(definition, plan, tokens))
     if manifest is None or is_any_missing(manifest.files, store):
         return None
     run_id = manifest.run_id.removeprefix(f"{definition.name}:")
@@ -98,8 +94,7 @@ def _find_published_run(
         listed = resources.command_line_runs.list(store, definition.name)
         if all(run.run_id != run_id for run in listed):
             return None
-    times = [part.snapshot_at for part in partitions if part.snapshot_at]
-    snapshot_at = datetime.fromisoformat(max(times, default=manifest.made_at))
+    snapshot_at = datetime.fromisoformat(manifest.snapshot_at or manifest.made_at)
     return UnchangedRun(run_id=run_id, manifest=manifest, snapshot_at=snapshot_at)
 
 

@@ -25,7 +25,13 @@ class ManifestPartition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A run's manifest; a run is published once its manifest exists. Manifests omit links, because links expire."""
+    """A run's manifest; a run is published once its manifest exists. Manifests omit links, because links expire.
+
+    Args:
+        made_at: the time of the request in ISO 8601.
+        snapshot_at: when the last of the run's rows were read, in UTC as ISO 8601; empty if an earlier version
+            published the run.
+    """
 
     report: str
     run: str
@@ -40,6 +46,7 @@ class Manifest:
     partitions: tuple[ManifestPartition, ...]
     summaries: tuple[StagedSummary, ...]
     files: tuple[RenderedFile, ...]
+    snapshot_at: str = ""
     warnings: tuple[str, ...] = ()
     usage: tuple[TaskUsage, ...] = ()
 

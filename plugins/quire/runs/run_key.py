@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from quire.object_store import Store
 from quire.record_types.serialization import digest
-from quire.record_types.stage_records import RunPlan, StagedPartition
+from quire.record_types.stage_records import RunPlan
 from quire.report.definition import ReportDefinition
 from quire.runs.manifest_store import find_manifest
 
@@ -26,14 +26,14 @@ EXCLUDED_FIELDS: dict[str, bool | set[str] | dict[str, set[str]]] = {
 
 
 def compute_run_key(
-    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, renderer: int = RENDERER
+    definition: ReportDefinition, plan: RunPlan, tokens: Mapping[str, str], *, renderer: int = RENDERER
 ) -> str:
     """Returns a digest of the definition, the date range, the parameters, the file formats and the freshness tokens.
 
     Args:
         definition: the report.
         plan: the run's plan.
-        staged: all of the run's partitions, in order.
+        tokens: the freshness token of each of the run's partitions, by partition key, in order.
         renderer: the version of the code that renders the files.
     """
     request = plan.request
@@ -45,7 +45,7 @@ def compute_run_key(
         (definition.source.sql, [table.name for table in definition.source.tables]),  # shown on the About sheet
         (request.start, request.end, request.parameters, formats),
         definition.workbook.csv.model_dump(mode="json") if "csv" in formats else None,
-        [(partition.key, partition.freshness_token) for partition in staged],
+        list(tokens.items()),
     )
 
 

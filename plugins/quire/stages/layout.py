@@ -41,7 +41,7 @@ def layout_run(
     Raises:
         StoreRefusedError, StoreUnavailableError: the store cannot be read.
     """
-    run_key = compute_run_key(definition, plan, partitions)
+    run_key = compute_run_key(definition, plan, {part.key: part.freshness_token for part in partitions})
     formats = definition.file_formats(plan.request.formats)
     shards: tuple[WorkbookShard, ...] = ()
     uncached: tuple[WorkbookShard, ...] = ()

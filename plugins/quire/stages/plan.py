@@ -43,6 +43,29 @@ def plan_partitions(
         SourceUnavailableError: PostgreSQL cannot be reached.
         StoreRefusedError, StoreUnavailableError: the store cannot be read.
     """
+    plan, tokens = read_plan(definition, request, session=session)
+    with error_context(report=definition.name):
+        cached = _find_cached(definition, plan.source_digest, tokens, store=store)
+    cached_keys = {partition.key for partition in cached}
+    partitions = request.date_range.partitions(definition.partition)
+    groups = task_groups([partition for partition in partitions if partition.key not in cached_keys])
+    logger.info(
+        "%s: %s of %s partitions are cached; the rest are in %s groups; source %s",
+        request.report, len(cached), len(partitions), len(groups), plan.source_digest,
+    )  # fmt: skip
+    return PlannedRun(plan=plan, cached=cached, groups=groups)
+
+
+def read_plan(
+    definition: ReportDefinition, request: RunRequest, *, session: SourceSession
+) -> tuple[RunPlan, dict[str, str]]:
+    """Returns the plan, and each partition's current freshness token by partition key, in order.
+
+    There are no tokens if the run may not reuse partitions.
+
+    Raises:
+        DefinitionError, NotTrackedError, QueryError, SourceUnavailableError: see ``plan_partitions``.
+    """
     partitions = request.date_range.partitions(definition.partition)
     with (
         error_context(report=definition.name),
@@ -56,16 +79,7 @@ def plan_partitions(
             tokens = freshness_tokens(definition, request, partitions, columns=columns, transaction=transaction)
         else:
             ensure_changes_detectable(definition, partitions[0], transaction=transaction)
-    with error_context(report=definition.name):
-        cached = _find_cached(definition, source_digest, tokens, store=store)
-    cached_keys = {partition.key for partition in cached}
-    groups = task_groups([partition for partition in partitions if partition.key not in cached_keys])
-    logger.info(
-        "%s: %s of %s partitions are cached; the rest are in %s groups; source %s",
-        request.report, len(cached), len(partitions), len(groups), source_digest,
-    )  # fmt: skip
-    plan = RunPlan(request=request, source_digest=source_digest, columns=columns)
-    return PlannedRun(plan=plan, cached=cached, groups=groups)
+    return RunPlan(request=request, source_digest=source_digest, columns=columns), tokens
 
 
 def estimate_uncached(definition: ReportDefinition, planned: PlannedRun, *, session: SourceSession) -> QueryEstimate:

@@ -274,6 +274,7 @@ def _manifest(
         ),
         summaries=tuple(summaries),
         files=tuple(files),
+        snapshot_at=max((part.snapshot_at for part in run.partitions), default=""),
         warnings=tuple(notes),
         usage=usage,
     )
