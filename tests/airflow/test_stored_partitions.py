@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
 import psycopg
+import pytest
 from quire.dev_stack.airflow_runs import return_value, start_run, task_states
 from quire.dev_stack.stack import SOURCE_DATABASE, LocalStack
 from quire.runs.leases import lease_key
+from quire.runs.manifest_store import read_manifest
 from quire.runs.verify import verify_run
 
 from tests.airflow.run_results import published_value
@@ -18,8 +21,8 @@ DAYS = {"start": "2013-06-01", "end": "2013-06-05"}
 KEYS = [f"2013-06-{day:02d}" for day in range(1, 6)]
 
 
-def run(client: httpx.Client, dag_id: str = "daily") -> str:
-    run_id = start_run(client, dag_id, {**DAYS, "fan_out": True})
+def run(client: httpx.Client, dag_id: str = "daily", *, days: Mapping[str, str] = DAYS, fan_out: bool = True) -> str:
+    run_id = start_run(client, dag_id, {**days, "fan_out": fan_out})
     assert wait(client, dag_id, run_id) == "success"
     return run_id
 
@@ -83,6 +86,28 @@ def test_changed_row_extracts_one_partition_and_a_moved_row_both(
         running_stack, f"UPDATE flights SET time_hour = time_hour + interval '1 day', flight = 9999 WHERE ctid = {one}"
     )
     assert extracted(client, run(client)) == 2
+
+
+@pytest.mark.parametrize("fan_out", [True, False], ids=["fan-out", "one task"])
+@pytest.mark.parametrize(
+    "days",
+    [DAYS, pytest.param({"start": "2013-01-01", "end": "2013-12-31"}, marks=pytest.mark.slow)],
+    ids=["five days", "year"],
+)
+def test_changed_row_renders_one_workbook_and_reuses_the_others(
+    running_stack: LocalStack, client: httpx.Client, *, days: Mapping[str, str], fan_out: bool
+) -> None:
+    store = running_stack.s3.store()
+    before = read_manifest(store, "daily", published(client, run(client, days=days, fan_out=fan_out))["run"])
+    one = "(SELECT ctid FROM flights WHERE time_hour = '2013-06-03 10:00-04' LIMIT 1)"
+    execute(running_stack, f"UPDATE flights SET distance = distance + 1 WHERE ctid = {one}")
+    after = read_manifest(store, "daily", published(client, run(client, days=days, fan_out=fan_out))["run"])
+    assert [part.key for part in after.partitions if not part.stored] == ["2013-06-03"]
+    changed = {"daily_2013-06-03.xlsx", f"daily_{days['start']}_{days['end']}_summary.xlsx"}
+    keys = {file.name: file.key for file in before.files}
+    assert {file.name for file in after.files if file.key != keys[file.name]} == changed
+    assert [file.name for file in after.files] == [file.name for file in before.files]
+    assert verify_run(after.run, store=store).problems == ()
 
 
 def test_housekeeping_returns_what_it_deleted(client: httpx.Client) -> None:
