@@ -2,69 +2,64 @@
 
 from __future__ import annotations
 
-import threading
+import queue
 from typing import Any
 
 import pytest
 from quire.airflow_dag.progress import progress_pusher
 
 WAIT_SECONDS = 10
+NO_PUSH_SECONDS = 0.3
 
 
 class TaskInstance:
     """Records the pushed progress."""
 
     def __init__(self) -> None:
-        self.pushed: list[dict[str, Any]] = []
-        self.is_pushed = threading.Event()
+        self.pushed: queue.Queue[dict[str, Any]] = queue.Queue()
 
     def xcom_push(self, key: str, value: dict[str, Any]) -> None:
         """Adds a value of the key ``progress``."""
         assert key == "progress"
-        self.pushed.append(value)
-        self.is_pushed.set()
+        self.pushed.put(value)
 
 
 def test_short_run_pushes_nothing() -> None:
     ti = TaskInstance()
-    push = progress_pusher(ti)
+    update = progress_pusher(ti)
     for stage in ("plan", "extract", "layout", "aggregate", "render", "publish"):
-        push(stage, 0, 1)
-    assert ti.pushed == []
+        update(stage, 0, 1)
+    assert ti.pushed.empty()
 
 
-def test_stage_that_began_in_the_quiet_time_is_pushed_after_it() -> None:
+def test_changes_within_an_interval_are_pushed_together_after_it() -> None:
     ti = TaskInstance()
-    push = progress_pusher(ti, quiet_seconds=0.1)
-    push("extract", 0, 9)
-    push("extract", 1, 9)
-    assert ti.is_pushed.wait(WAIT_SECONDS)
-    assert ti.pushed == [{"stage": "extract", "partitions_done": 1, "partitions": 9}]
+    update = progress_pusher(ti, push_interval=0.1)
+    update("extract", 0, 9)
+    update("extract", 1, 9)
+    assert ti.pushed.get(timeout=WAIT_SECONDS) == {"stage": "extract", "partitions_done": 1, "partitions": 9}
+    update("aggregate", 0, 1)
+    assert ti.pushed.get(timeout=WAIT_SECONDS) == {"stage": "aggregate", "partitions_done": 1, "partitions": 9}
 
 
-def test_every_new_stage_is_pushed_at_once_and_its_units_at_intervals() -> None:
+def test_unchanged_progress_is_not_pushed_again() -> None:
     ti = TaskInstance()
-    push = progress_pusher(ti, quiet_seconds=0.01, push_interval=WAIT_SECONDS)
-    push("plan", 0, 1)
-    assert ti.is_pushed.wait(WAIT_SECONDS)
-    push("extract", 1, 9)
-    push("extract", 2, 9)
-    push("aggregate", 0, 1)
-    assert ti.pushed[1:] == [
-        {"stage": "extract", "partitions_done": 1, "partitions": 9},
-        {"stage": "aggregate", "partitions_done": 2, "partitions": 9},
-    ]
+    progress_pusher(ti, push_interval=0.01)("render", 0, 2)
+    assert ti.pushed.get(timeout=WAIT_SECONDS)["stage"] == "render"
+    with pytest.raises(queue.Empty):
+        ti.pushed.get(timeout=NO_PUSH_SECONDS)
 
 
-def test_failed_push_does_not_fail_the_run(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_push_does_not_fail_the_run_or_later_pushes(caplog: pytest.LogCaptureFixture) -> None:
     class Unreachable(TaskInstance):
         def xcom_push(self, key: str, value: dict[str, Any]) -> None:
             super().xcom_push(key, value)
             raise ConnectionError("the API server is away")
 
     ti = Unreachable()
-    push = progress_pusher(ti, quiet_seconds=0.01, push_interval=0)
-    push("render", 0, 2)
-    assert ti.is_pushed.wait(WAIT_SECONDS)
-    push("publish", 1, 2)
+    update = progress_pusher(ti, push_interval=0.01)
+    update("render", 0, 2)
+    assert ti.pushed.get(timeout=WAIT_SECONDS)["stage"] == "render"
+    update("publish", 1, 2)
+    assert ti.pushed.get(timeout=WAIT_SECONDS)["stage"] == "publish"
     assert "the run's progress cannot be shown" in caplog.text

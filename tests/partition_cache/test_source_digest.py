@@ -1,4 +1,4 @@
-"""Partitions of tables whose changes are detected by transaction ID are read again after a standby takes over."""
+"""If changes are detected by transaction, all partitions are read again after a standby takes over."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def server(servers: None, tmp_path: Path) -> Iterator[PostgresServer]:
         server.stop()
 
 
-def digests(include: Path, server: PostgresServer) -> dict[str, str]:
+def source_digests(include: Path, server: PostgresServer) -> dict[str, str]:
     """Returns the source digest for each kind of freshness."""
-    found = {}
+    digests = {}
     for freshness in ("versions", "tracked", "always"):
         definition = tracked_report(include, freshness=freshness)
         with open_transaction(session_of(server.url())) as transaction:
-            found[freshness] = read_source_digest(definition, request_of(definition), (), transaction=transaction)
-    return found
+            digests[freshness] = read_source_digest(definition, request_of(definition), (), transaction=transaction)
+    return digests
 
 
-def test_source_digest_changes_with_the_timeline_if_tokens_contain_transaction_ids(
+def test_source_digest_changes_with_the_timeline_if_changes_are_detected_by_transaction(
     tmp_path: Path, server: PostgresServer
 ) -> None:
-    before = digests(tmp_path, server)
+    before = source_digests(tmp_path, server)
     server.stop()
     (server.folder / "data" / "standby.signal").touch()
     server.start()
-    assert digests(tmp_path, server) == before  # a standby has the same rows as its primary
+    assert source_digests(tmp_path, server) == before  # a standby has the same rows as its primary
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute("SELECT pg_promote()")
-    after = digests(tmp_path, server)
+    after = source_digests(tmp_path, server)
     assert {freshness for freshness, digest in after.items() if digest != before[freshness]} == {"versions", "tracked"}

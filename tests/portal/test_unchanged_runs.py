@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -115,6 +116,7 @@ def test_other_request_starts_a_run(portal: Portal, airflow: Airflow, change: di
 
 def test_report_without_freshness_starts_a_run(portal: Portal, airflow: Airflow, tmp_path: Path) -> None:
     events_report(tmp_path, source={"freshness": "always"})
+    portal.use(open_session=None)  # the source is not even asked
     assert portal.post(RUNS, json=DAYS).status_code == 202
 
 
@@ -130,9 +132,15 @@ def test_check_that_takes_too_long_starts_a_run(portal: Portal, airflow: Airflow
     assert len(started(airflow)) == 1
 
 
-def test_run_that_airflow_no_longer_knows_is_published_again(portal: Portal, airflow: Airflow) -> None:
+def test_run_that_airflow_no_longer_knows_is_published_again_once(
+    portal: Portal, airflow: Airflow, published: Manifest
+) -> None:
     airflow.runs.clear()
-    assert portal.post(RUNS, json=DAYS).status_code == 202
+    run_id = portal.post(RUNS, json=DAYS).json()["run_id"]
+    airflow.runs[0]["state"] = "success"
+    airflow.published[run_id] = published.run  # the run adopted the files
+    again = portal.post(RUNS, json=DAYS)
+    assert (again.status_code, again.json()["run_id"], again.json()["started"]) == (200, run_id, False)
 
 
 def test_reader_without_access_to_xcoms_gets_a_new_run(portal: Portal, airflow: Airflow) -> None:
@@ -220,13 +228,16 @@ def test_concurrent_identical_requests_for_unchanged_rows_start_no_run(portal: P
     assert started(airflow) == []
 
 
-def test_form_shows_the_published_run_and_when_it_was_checked(portal: Portal, airflow: Airflow) -> None:
+def test_form_shows_the_published_run_and_when_it_was_checked(
+    portal: Portal, airflow: Airflow, published: Manifest
+) -> None:
     response = portal.post("/reports/events", data={**DAYS, "formats": "xlsx"})
     location = response.headers["location"]
     assert (response.status_code, location.partition("?")[0]) == (303, f"/quire/reports/events/runs/{RUN_ID}")
     assert started(airflow) == []
     page = portal.get(location.removeprefix("/quire")).text
-    assert "Rows unchanged, checked" in page
+    since = published.unchanged_since.astimezone(ZoneInfo("America/New_York"))
+    assert f"Rows unchanged since {since:%Y-%m-%d %H:%M %Z}, checked" in page
     assert "events_2013-01.xlsx" in page
     for forged in ("", "?checked=now", f"?{location.partition('?')[2][:-4]}AAAA"):
         page = portal.get(f"/reports/events/runs/{RUN_ID}{forged}").text

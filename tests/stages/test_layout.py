@@ -216,7 +216,7 @@ def test_published_run_is_not_rendered_again(tmp_path: Path, bucket: S3Store) ->
     first = layout(tmp_path, bucket, [1, 1, 1])
     assert not first.run.layout.already_published
     manifest = Manifest(
-        report="events", run=first.run.layout.run_key, run_id="one", title="Events", made_at="",
+        report="events", run=first.run.layout.run_key, run_id="one", title="Events", made_at="2013-04-01T00:00Z",
         start=dt.date(2013, 1, 1), end=dt.date(2013, 3, 31), timezone="UTC", parameters={}, rows=3,
         partitions=(), summaries=(), files=(),
     )  # fmt: skip

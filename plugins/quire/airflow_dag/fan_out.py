@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import chain
 from typing import Literal, get_args
 
 from quire.airflow_dag.placement import max_extract_threads
@@ -27,7 +28,7 @@ from quire.report.definition import ReportDefinition, StageName
 from quire.report.definition.field_types import parse_fan_out
 from quire.report.request import RunRequest
 from quire.resource_usage import StageMeters
-from quire.runs.task_groups import MIN_SECONDS, merge_task_groups, task_groups
+from quire.runs.task_groups import MIN_SECONDS, divide_work, task_groups
 from quire.runs.work_estimate import extract_seconds, output_seconds, render_seconds, scale_estimate
 from quire.runs.workbook_cache import divide_shards
 from quire.runs.workbook_shards import workbook_shards
@@ -103,7 +104,7 @@ class PlanTask:
             run_seconds -= saved_seconds
         if self.limit is None or run_seconds > self.limit:
             logger.info("%s: about %.1f s of work; the run fans out", definition.name, run_seconds)
-            merged = _merge_partition_groups(definition, planned, estimate)
+            merged = _divide_partitions(definition, planned, estimate)
             return PlanOutcome(planned=merged, usage=tuple(meters.usages))
         logger.info("%s: about %.1f s of work; this task runs all stages", definition.name, run_seconds)
         planned, is_overrun = self._extract(planned, meters, max_seconds=self.limit * MAX_OVERRUN, saved=saved_seconds)
@@ -191,8 +192,8 @@ def fan_out_limit(definition: ReportDefinition, request: RunRequest) -> Literal[
     return "always" if request.fan_out else limit
 
 
-def merge_workbook_groups(definition: ReportDefinition, laid_out: LaidOutRun) -> LaidOutRun:
-    """Merges workbook groups until each task is worth starting, unless every run of the report must fan out.
+def divide_workbooks(definition: ReportDefinition, laid_out: LaidOutRun) -> LaidOutRun:
+    """Divides workbooks among tasks by their work, unless the run must have as many tasks as possible.
 
     Raises:
         SettingsError: ``QUIRE_FAN_OUT`` is malformed.
@@ -204,20 +205,21 @@ def merge_workbook_groups(definition: ReportDefinition, laid_out: LaidOutRun) ->
     def shard_seconds(shard: WorkbookShard) -> float:
         return render_seconds(definition, plan.columns, rows=shard.rows, files=1, formats=tuple(shard.keys))
 
-    return replace(laid_out, groups=merge_task_groups(laid_out.groups, shard_seconds))
+    return replace(laid_out, groups=divide_work(chain(*laid_out.groups), shard_seconds))
 
 
-def _merge_partition_groups(definition: ReportDefinition, planned: PlannedRun, estimate: QueryEstimate) -> PlannedRun:
-    """Merges partition groups until each task is worth starting; keeps enough groups for ``source.parallel``."""
-    days = sum(partition.day_count for group in planned.groups for partition in group)
+def _divide_partitions(definition: ReportDefinition, planned: PlannedRun, estimate: QueryEstimate) -> PlannedRun:
+    """Divides partitions among tasks by their work, with enough tasks for ``source.parallel``."""
+    partitions = tuple(chain(*planned.groups))
+    days = sum(partition.day_count for partition in partitions)
 
     def partition_seconds(partition: DatePartition) -> float:
         own = scale_estimate(estimate, days=partition.day_count, total_days=days)
         return extract_seconds(planned.plan.columns, own, partitions=1)
 
-    total = sum(partition_seconds(partition) for group in planned.groups for partition in group)
+    total = sum(map(partition_seconds, partitions))
     min_seconds = min(MIN_SECONDS, total / definition.source.parallel)
-    return replace(planned, groups=merge_task_groups(planned.groups, partition_seconds, min_seconds=min_seconds))
+    return replace(planned, groups=divide_work(partitions, partition_seconds, min_seconds=min_seconds))
 
 
 def _run_seconds(definition: ReportDefinition, planned: PlannedRun, estimate: QueryEstimate) -> float:

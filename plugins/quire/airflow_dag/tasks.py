@@ -58,12 +58,12 @@ def plan_task(definition: ReportDefinition, *, may_publish: bool = True) -> Any:
                 lapsed=lease.has_lapsed, limit=limit, progress=progress_pusher(get_current_context()["ti"]),
             )  # fmt: skip
             outcome = task.execute()
-        groups = xcoms.push_planned(outcome.planned)
-        xcoms.push_usages(outcome.usage)
+        groups = xcoms.push_planned(outcome.planned, is_published=outcome.published is not None)
         if extracted := partitions_of_run(outcome.planned.cached):
             add_outlets(partition_outlets(definition))
             record_partitions(definition, request, extracted)
         if outcome.published is None:
+            xcoms.push_usages(outcome.usage)
             ensure_not_skipped(OTHER_STAGES)
             return groups
         release_lease(request.report, request.run_id, store=store)
@@ -120,7 +120,7 @@ def layout_task(definition: ReportDefinition, plan: Any, cached: Any, *, partiti
         **placement(definition, "layout"),
     )
     def layout(plan: Any, cached: Any, partitions: Any) -> Any:
-        from quire.airflow_dag.fan_out import merge_workbook_groups
+        from quire.airflow_dag.fan_out import divide_workbooks
         from quire.stages.layout import layout_run
 
         store = open_store()
@@ -129,7 +129,7 @@ def layout_task(definition: ReportDefinition, plan: Any, cached: Any, *, partiti
             opened = xcoms.plan(plan)
             merged = xcoms.partitions(opened, cached, partitions)
             laid_out = layout_run(definition, opened, merged, store=store)
-            return xcoms.push_laid_out(merge_workbook_groups(definition, laid_out))
+            return xcoms.push_laid_out(divide_workbooks(definition, laid_out))
 
     return layout(plan, cached, partitions)
 

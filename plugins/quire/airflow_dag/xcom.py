@@ -180,10 +180,14 @@ class SealedXComs:
         """Returns the result that publish pushed for notifications, even if the definition has changed since then."""
         return self._sealer.open(PUBLISHED, RunResult, pushed, chain=self._plan_seal, any_version=True)
 
-    def push_planned(self, planned: PlannedRun) -> list[dict[str, str]]:
-        """Pushes the plan and the cached partitions, and returns one sealed group for each extract task."""
+    def push_planned(self, planned: PlannedRun, *, is_published: bool = False) -> list[dict[str, str]]:
+        """Pushes the plan and the cached partitions, and returns one sealed group for each extract task.
+
+        If plan has published the run, no stage reads the partitions, and each push is a request to the API server.
+        """
         self._plan_seal = self._push(PLAN, planned.plan)
-        self._push(CACHED, planned.cached)
+        if not is_published:
+            self._push(CACHED, planned.cached)
         return [self._seal(PARTITION_GROUPS, group) for group in planned.groups]
 
     def push_laid_out(self, laid_out: LaidOutRun) -> list[dict[str, str]]:

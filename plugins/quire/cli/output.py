@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 
 import typer
@@ -81,8 +80,8 @@ def print_files(outcome: PipelineResult, definition: ReportDefinition, store: St
 
 
 def _unchanged_line(manifest: Manifest) -> str:
-    published = datetime.fromisoformat(manifest.made_at).astimezone(zone(manifest.timezone))
-    return f"unchanged since {published:%Y-%m-%d %H:%M %Z}, checked just now"
+    since = manifest.unchanged_since.astimezone(zone(manifest.timezone))
+    return f"unchanged since {since:%Y-%m-%d %H:%M %Z}, checked just now"
 
 
 def _link_seconds(definition: ReportDefinition) -> int:

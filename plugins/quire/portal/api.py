@@ -95,7 +95,14 @@ async def post_estimate(
     return await estimate_request(access, report_request, resources=resources, store=store)
 
 
-@router.post("/{report}/runs", summary="Request a run", status_code=status.HTTP_202_ACCEPTED)
+@router.post(
+    "/{report}/runs",
+    summary="Request a run",
+    status_code=status.HTTP_202_ACCEPTED,
+    responses={
+        status.HTTP_200_OK: {"model": RequestedRunView, "description": "The report is published and unchanged."}
+    },
+)
 async def post_run(
     access: RequestAccessDep,
     resources: ResourcesDep,
@@ -117,8 +124,8 @@ async def post_run(
         return view
     response.status_code = status.HTTP_200_OK
     manifest = requested.unchanged.manifest
-    published = {"run": manifest.run, "files": file_views(manifest, base)}
-    return view.model_copy(update={**published, "unchanged_since": requested.unchanged.snapshot_at})
+    files = file_views(manifest, base)
+    return view.model_copy(update={"run": manifest.run, "files": files, "unchanged_since": manifest.unchanged_since})
 
 
 @router.get("/{report}/runs", summary="List runs, newest first")

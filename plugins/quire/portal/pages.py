@@ -14,6 +14,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from pydantic import StringConstraints
 
+from quire.date_range import zone
 from quire.errors import TransientError, UsageError
 from quire.portal.access import (
     TOKEN_FIELD,
@@ -146,10 +147,14 @@ async def show_run_page(
     run, manifest = await reader.read_run(access, run_id)
     report = await run_sync(show_report, access, reader.base)
     load, user = resources.summaries.load, access.caller.user.get_id()
-    summaries = await load(definition, manifest, user=user, store=reader.store) if manifest else PageSummaries()
+    summaries, check = PageSummaries(), dict[str, Any](checked_at=None)
+    if manifest:
+        summaries = await load(definition, manifest, user=user, store=reader.store)
+        since = manifest.unchanged_since.astimezone(zone(definition.timezone))
+        check = {"checked_at": read_check(manifest, checked), "unchanged_since": since}
     return render_page(
         "run.html", access.caller, reader.base,
-        report=report, run=run, summaries=summaries, checked_at=read_check(manifest, checked) if manifest else None,
+        report=report, run=run, summaries=summaries, **check,
         titles=parameter_titles(definition), link_ttl=definition.delivery.link_ttl,
     )  # fmt: skip
 

@@ -81,7 +81,7 @@ async def request_run(
     newest = await find_newest_run(api, report_request)
     if newest and await will_publish(api, access.definition.name, newest):
         return RequestedRun(run_id=str(newest["dag_run_id"]))
-    unchanged = await find_unchanged_run(access, report_request, resources=resources, store=store)
+    unchanged = await find_unchanged_run(access, report_request, newest=newest, resources=resources, store=store)
     if unchanged and (max_rows is None or unchanged.manifest.rows <= max_rows):
         return RequestedRun(run_id=unchanged.run_id, unchanged=unchanged)
     if max_rows is not None:

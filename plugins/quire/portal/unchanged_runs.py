@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from typing import Any
 
-from quire.airflow_api.client import AirflowApi, is_run_id
+from quire.airflow_api.client import AirflowApi, NotFoundError, is_run_id
 from quire.errors import ReportError
 from quire.object_store import Store
 from quire.partition_cache.freshness import is_reusable
@@ -33,24 +34,34 @@ class UnchangedRun:
     """A published run whose rows are still current.
 
     Args:
-        run_id: the ID of the run that published the manifest and whose page shows it.
+        run_id: the ID of a run whose page shows the manifest.
         manifest: the run's manifest.
-        snapshot_at: when the last of the run's rows were read.
     """
 
     run_id: str
     manifest: Manifest
-    snapshot_at: datetime
 
 
 async def find_unchanged_run(
-    access: ReportAccess, report_request: ReportRequest, *, resources: PortalResources, store: Store
+    access: ReportAccess,
+    report_request: ReportRequest,
+    *,
+    newest: Mapping[str, Any] | None,
+    resources: PortalResources,
+    store: Store,
 ) -> UnchangedRun | None:
     """Returns the published run that answers a request; None if a run is needed, or the answer takes too long.
 
     The source must confirm every partition's freshness token. If it cannot, a run is started, which reports why. A run
     whose page does not show the manifest does not count: Airflow may have lost the run, or a user may have canceled or
     cleared it.
+
+    Args:
+        access: the caller's access to the report.
+        report_request: the request.
+        newest: the newest run for the request. It may have adopted the files of a run that no longer exists.
+        resources: the portal's resources.
+        store: the store that holds the published runs.
     """
     definition, request = report_request.definition, report_request.request
     if not is_reusable(definition, request) or request.fan_out:
@@ -64,18 +75,22 @@ async def find_unchanged_run(
     try:
         user = access.caller.user.get_id()
         published = await resources.freshness_checks.run_shared(user, work, key=report_request.prefix)
-        if published and not RUN_ID.fullmatch(published.run_id):
-            return published if await _shows(published, access.caller.api) else None
+        if published is None or RUN_ID.fullmatch(published.run_id):
+            return published
+        for run_id in (published.run_id, str(newest["dag_run_id"]) if newest else ""):
+            if await _is_result_of(run_id, published.manifest, access.caller.api):
+                return replace(published, run_id=run_id)
     except ReportError as error:
         logger.info("%s: a run is needed, because the check for changes failed: %s", definition.name, error)
-        return None
-    return published
+    return None
 
 
 def _find_published_run(
     report_request: ReportRequest, *, resources: PortalResources, store: Store, deadline: Deadline
 ) -> UnchangedRun | None:
-    """Returns the run that published a manifest for the request's current rows. Ignores unlisted command-line runs.
+    """Returns the run that published a manifest for the request's current rows.
+
+    The run ID is empty if the manifest names a run that Airflow cannot have or an unlisted command-line run.
 
     Raises:
         ReportError: the source or the store failed, or the deadline has passed.
@@ -92,21 +107,22 @@ def _find_published_run(
     run_id = manifest.run_id.removeprefix(f"{definition.name}:")
     if RUN_ID.fullmatch(run_id):
         listed = resources.command_line_runs.list(store, definition.name)
-        if all(run.run_id != run_id for run in listed):
-            return None
-    snapshot_at = datetime.fromisoformat(manifest.snapshot_at or manifest.made_at)
-    return UnchangedRun(run_id=run_id, manifest=manifest, snapshot_at=snapshot_at)
+        is_shown = any(run.run_id == run_id for run in listed)
+    else:
+        is_shown = run_id != manifest.run_id
+    return UnchangedRun(run_id=run_id if is_shown else "", manifest=manifest)
 
 
-async def _shows(published: UnchangedRun, api: AirflowApi) -> bool:
-    """Returns whether an Airflow run's page shows a manifest. It does if the run succeeded with that manifest.
+async def _is_result_of(run_id: str, manifest: Manifest, api: AirflowApi) -> bool:
+    """Returns whether an Airflow run succeeded with a manifest, so that the run's page shows it.
 
     Raises:
-        NotFoundError: Airflow no longer has the run.
         RefusedError: the caller is not allowed to read the run's tasks or XComs.
     """
-    manifest, run_id = published.manifest, published.run_id
-    if run_id in ("", manifest.run_id) or not is_run_id(run_id):
+    if not run_id or not is_run_id(run_id):
         return False
-    outcome = await load_outcome(manifest.report, await api.run(manifest.report, run_id), api=api)
+    try:
+        outcome = await load_outcome(manifest.report, await api.run(manifest.report, run_id), api=api)
+    except NotFoundError:
+        return False
     return outcome.state == "done" and outcome.result is not None and outcome.result.run == manifest.run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from quire.record_types.stage_records import RenderedFile, StagedSummary, TaskUsage
@@ -49,6 +49,11 @@ class Manifest:
     snapshot_at: str = ""
     warnings: tuple[str, ...] = ()
     usage: tuple[TaskUsage, ...] = ()
+
+    @property
+    def unchanged_since(self) -> datetime:
+        """When the last of the run's rows were read; the time of the request if an earlier version published it."""
+        return datetime.fromisoformat(self.snapshot_at or self.made_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from quire.errors import DamagedObjectError, IntegrityError
@@ -100,10 +100,19 @@ def _has_possible_values(manifest: Manifest) -> bool:
     dated: tuple[Manifest | RenderedFile, ...] = (manifest, *manifest.files)
     counted = (*dated, *manifest.partitions, *manifest.summaries, *manifest.usage)
     return (
-        all(map(_has_possible_range, dated))
+        _has_possible_times(manifest)
+        and all(map(_has_possible_range, dated))
         and all(map(_has_possible_numbers, counted))
         and all(map(_is_parameter, manifest.parameters.values()))
     )
+
+
+def _has_possible_times(manifest: Manifest) -> bool:
+    try:
+        times = [datetime.fromisoformat(text) for text in (manifest.made_at, manifest.snapshot_at or manifest.made_at)]
+    except ValueError:
+        return False
+    return all(time.tzinfo for time in times)
 
 
 def is_plausible_file(file: RenderedFile, folder: str) -> bool:

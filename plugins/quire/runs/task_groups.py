@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 MIN_SECONDS = 5.0  # of estimated work per task, because Airflow and imports take about 2 s per task
@@ -18,22 +18,24 @@ def task_groups(items: Sequence[Item]) -> tuple[tuple[Item, ...], ...]:
     return tuple(tuple(items[first : first + size]) for first in range(0, len(items), size))
 
 
-def merge_task_groups(
-    groups: Sequence[Sequence[Item]], seconds: Callable[[Item], float], *, min_seconds: float = MIN_SECONDS
+def divide_work(
+    items: Iterable[Item], seconds: Callable[[Item], float], *, min_seconds: float = MIN_SECONDS
 ) -> tuple[tuple[Item, ...], ...]:
-    """Merges adjacent groups so that each has enough work to justify a task.
+    """Divides items into at most ``MAX_GROUPS`` consecutive groups, each with enough work to justify a task.
 
     Args:
-        groups: the groups, in order.
+        items: the items, in order.
         seconds: returns an item's estimated work in seconds.
-        min_seconds: the minimum work per group; the last group may have less.
+        min_seconds: the minimum work per group; the last group may have less. If there would be too many groups, each
+            gets an equal share of the total instead.
     """
-    merged = list[tuple[Item, ...]]()
-    work = min_seconds
-    for group in groups:
-        if work >= min_seconds:
-            merged.append(())
+    measured = [(item, seconds(item)) for item in items]
+    enough = max(min_seconds, sum(own for _, own in measured) / MAX_GROUPS)
+    groups, work = list[list[Item]](), enough
+    for item, own in measured:
+        if work >= enough and len(groups) < MAX_GROUPS:
+            groups.append([])
             work = 0.0
-        merged[-1] += tuple(group)
-        work += sum(map(seconds, group))
-    return tuple(merged)
+        groups[-1].append(item)
+        work += own
+    return tuple(map(tuple, groups))
