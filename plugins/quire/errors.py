@@ -27,7 +27,7 @@ Packages define their own subclasses for conditions that their callers handle se
     airflow_api       NotFoundError, RefusedError; AirflowUnavailableError (transient)
     inbound_webhooks  DeliveryRejectedError and its subclasses; DeliveryDeferredError (transient)
     object_store      NoSuchKeyError, DamagedRecordError, UnverifiedRecordError, ExistsError; NoSuchUploadError,
-                      ConflictError (transient)
+                      ConflictError, UnknownResponseError (transient)
     portal            PausedError, FilesMissingError; BusyError, QuotaError, SupersededError, WorkUnavailableError
                       (transient)
     postgres          StyleError; SilenceError (transient)

@@ -99,6 +99,19 @@ def test_only_refusals_are_terminal(code: str, status: int, kind: type[Exception
         raise ClientError(answer, "GetObject")  # type: ignore[arg-type]
 
 
+def test_request_whose_error_was_damaged_in_transit_is_repeated(bucket: S3Store) -> None:
+    bucket.put("a", b"x")
+    damaged = [ClientError({"Error": {"Code": "NoSuchKuy"}, "ResponseMetadata": {"HTTPStatusCode": 404}}, "GetObject")]  # type: ignore[typeddict-item]
+
+    def damage(**_: Any) -> None:
+        if damaged:
+            raise damaged.pop()
+
+    bucket.client.meta.events.register("after-call.s3.GetObject", damage)
+    assert bucket.read("a") == b"x"
+    assert damaged == []
+
+
 def test_temporarily_unavailable_credentials_are_transient() -> None:
     with pytest.raises(StoreUnavailableError, match="no credentials are available for a"), translate_s3_errors("a"):
         raise CredentialRetrievalError(provider="iam-role", error_msg="busy")

@@ -44,6 +44,10 @@ class ConflictError(StoreUnavailableError):
     """A conditional write collided with a concurrent write (HTTP 409)."""
 
 
+class UnknownResponseError(StoreUnavailableError):
+    """The store responded with an unknown error code. The response may have been damaged in transit."""
+
+
 @contextmanager
 def translate_s3_errors(what: str) -> Iterator[None]:
     """Translates botocore errors that the block raises; ``what`` names the object or bucket in messages."""
@@ -84,6 +88,6 @@ def _translate_response(error: ClientError, what: str) -> ReportError:
         return StoreRefusedError(
             f"the object store denies access to {what}: {code or status}; check its credentials and permissions"
         )
-    return StoreUnavailableError(  # the response may have been damaged in transit
+    return UnknownResponseError(
         f"the object store responded to the request for {what} with an unexpected error: {code or status}"
     )

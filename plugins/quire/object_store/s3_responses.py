@@ -1,4 +1,4 @@
-"""Reads S3 response bodies and headers. Repeats requests whose responses were truncated."""
+"""Reads S3 response bodies and headers. Repeats requests whose responses were truncated or damaged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from quire.errors import StoreUnavailableError
 from quire.object_store.range_reader import READ_ATTEMPTS
-from quire.object_store.s3_errors import translate_s3_errors
+from quire.object_store.s3_errors import UnknownResponseError, translate_s3_errors
 from quire.object_store.store import too_large
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def read_body(request: Callable[[], GetObjectOutputTypeDef], key: str, *, max_by
     """Returns a response's complete body. Sends the request up to ``READ_ATTEMPTS`` times.
 
     boto3 retries a request only if it fails before the response headers arrive. If boto3 has used all of its attempts,
-    this function does not send the request again.
+    this function does not send the request again, unless the store responded with an unknown error code.
 
     Args:
         request: sends the request.
@@ -41,8 +41,13 @@ def read_body(request: Callable[[], GetObjectOutputTypeDef], key: str, *, max_by
         StoreUnavailableError: the request failed, or every response was truncated.
     """
     for attempt in range(1, READ_ATTEMPTS + 1):
-        with translate_s3_errors(key):
-            response = request()
+        try:
+            with translate_s3_errors(key):
+                response = request()
+        except UnknownResponseError:
+            if attempt == READ_ATTEMPTS:
+                raise
+            continue
         if response.get("ContentLength", 0) > max_bytes and attempt < READ_ATTEMPTS:
             response["Body"].close()
             continue
