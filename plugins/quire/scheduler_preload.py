@@ -70,6 +70,7 @@ class PreloadListener:
         try:
             for name in (*OWN_MODULES, *LIBRARIES):  # Quire's own first, because they configure Arrow
                 importlib.import_module(name)
+            importlib.import_module("quire.object_store.s3_session").load_descriptions()
             if sys.argv[1:2] == ["dag-processor"]:  # which needs all reports each time
                 with suppress(ReportError):  # the DAG file reports it
                     importlib.import_module("quire.airflow_dag.dag").load_needed_reports()

@@ -72,7 +72,7 @@ class Airflow:
 
         @host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")
         def show_task(dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
-            return {"state": None}
+            return {"task_id": task_id, "map_index": -1, "state": None, "end_date": None}
 
         @host.post("/api/v2/dags/{dag_id}/dagRuns")
         async def trigger(dag_id: str, request: Request) -> dict[str, Any]:

@@ -163,14 +163,19 @@ class AirflowApi:
                 return tasks, True
         return tasks, False
 
-    async def task_state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
-        """Returns a task's state, or None if it has none yet."""
+    async def task_instance(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any] | None:
+        """Returns a task instance, or None if it does not exist. The task must not be mapped."""
         path = f"{_dag_run_path(dag_id, run_id)}/taskInstances/{task_id}"
         try:
-            task = await self._call("GET", path)
+            task: dict[str, Any] = await self._call("GET", path)
         except NotFoundError:
             return None
-        return str(task["state"]) if task["state"] else None
+        return task
+
+    async def task_state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
+        """Returns a task's state, or None if it has none yet."""
+        task = await self.task_instance(dag_id, run_id, task_id)
+        return str(task["state"]) if task and task["state"] else None
 
     async def xcom(self, dag_id: str, run_id: str, task_id: str, *, key: str, map_index: int = -1) -> Any:
         """Returns an XCom's value, or None if the task has not pushed it."""

@@ -18,6 +18,7 @@ from quire.object_store.s3_body_checksums import add_checksums
 from quire.object_store.s3_deletion import delete_objects, delete_unchanged
 from quire.object_store.s3_errors import ConflictError, ExistsError, translate_s3_errors
 from quire.object_store.s3_responses import read_body, read_headers
+from quire.object_store.s3_session import new_session
 from quire.object_store.s3_upload import S3Upload
 from quire.object_store.store import (
     BINARY,
@@ -80,17 +81,7 @@ class S3Store(Store):
 
     @cached_property
     def _session(self) -> boto3.session.Session:
-        if self._given_session:
-            return self._given_session
-        settings = self.settings
-        region = settings.region_name or boto3.session.Session().region_name
-        return boto3.session.Session(
-            aws_access_key_id=settings.access_key,
-            aws_secret_access_key=settings.secret_key,
-            aws_session_token=settings.session_token,
-            # signatures need a region; servers other than AWS accept any region
-            region_name=region or ("us-east-1" if settings.endpoint_url else None),
-        )
+        return self._given_session or new_session(self.settings)
 
     def _connect(self, endpoint_url: str | None) -> S3Client:
         config = Config(
