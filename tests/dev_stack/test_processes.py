@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from quire.dev_stack.process_table import NICE
 from quire.dev_stack.processes import Server
 from quire.errors import StackError
 
@@ -67,6 +68,18 @@ def test_server_does_not_ignore_sigint_even_if_its_starter_does(tmp_path: Path) 
         signal.signal(signal.SIGINT, handler)
     wait_until(lambda: server.log.read_text().endswith("\n"))
     assert "default_int_handler" in server.log.read_text()
+
+
+def test_server_that_is_not_urgent_has_a_lower_priority(tmp_path: Path) -> None:
+    server = Server("sleeper", tmp_path)
+    server.start(SLEEP, is_urgent=False)
+    try:
+        pid = json.loads((tmp_path / "sleeper.pid.json").read_text())["pid"]
+        assert os.getpriority(os.PRIO_PROCESS, pid) == NICE
+        group = Path(f"/proc/{pid}/autogroup")
+        assert not group.exists() or group.read_text().endswith(f"nice {NICE}\n")
+    finally:
+        server.stop()
 
 
 def test_second_start_starts_nothing(tmp_path: Path) -> None:

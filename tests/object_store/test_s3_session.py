@@ -40,5 +40,5 @@ def test_sessions_have_their_own_credentials_and_regions() -> None:
     ]
     one, two = map(new_session, settings)
     assert (one.region_name, two.region_name) == ("eu-central-1", "us-east-1")
-    assert [session.get_credentials().access_key for session in (one, two)] == ["one", "two"]
-    assert "one%2F" in S3Store(settings[0]).presign("k", seconds=60, filename="k")
+    links = [S3Store(each).presign("k", seconds=60, filename="k") for each in settings]
+    assert ["Credential=one%2F" in links[0], "Credential=two%2F" in links[1]] == [True, True]

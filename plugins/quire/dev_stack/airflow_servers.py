@@ -136,7 +136,11 @@ class AirflowServer:
         )
         for server in self._servers[1:]:
             component_environment = {**environment, **self._component_environments.get(server.name, {})}
-            server.start([*self._program, *COMPONENTS[server.name]], environment=component_environment)
+            server.start(
+                [*self._program, *COMPONENTS[server.name]],
+                environment=component_environment,
+                is_urgent=server.name != "dag-processor",  # readers wait for tasks, and nobody waits for it
+            )
         self._wait(lambda: self.healthy, "not every component is healthy")
         reports = set(load_catalog(include_folder(environment)).definitions)
         self._wait(lambda: reports <= self._dag_ids(), "not every report has a DAG")

@@ -11,10 +11,12 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 PROC = Path("/proc")
 HAS_PROC = (PROC / "self" / "stat").exists()  # Linux has /proc; on other systems, this module uses ps(1)
+NICE = 10  # a process gets about a tenth of the CPU time of one with the usual priority
 BOOT = PROC / "sys" / "kernel" / "random" / "boot_id"
 
 
@@ -50,6 +52,18 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
         except ProcessLookupError:
             continue
+
+
+def lower_priority(pid: int) -> None:
+    """Gives a process, and those that it starts later, less CPU time than others want at the same time.
+
+    Linux usually shares the CPU among sessions (sched(7), "The autogroup feature"), so a process's own priority has no
+    effect on other sessions.
+    """
+    with suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, pid, NICE)
+    with suppress(OSError):  # the kernel has no autogroups, or the process has exited
+        (PROC / str(pid) / "autogroup").write_text(str(NICE))
 
 
 def reap(pid: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from quire.dev_stack.environment import own_environment
-from quire.dev_stack.process_table import reap, send, session_members, start_time, work_in
+from quire.dev_stack.process_table import lower_priority, reap, send, session_members, start_time, work_in
 from quire.dev_stack.signals import defer_stop_signals
 from quire.errors import StackError
 from quire.settings import process_environment
@@ -39,8 +39,15 @@ class Server:
         """Whether the recorded process is running. A different process with a reused pid does not count."""
         return self._alive(*self._read_record())
 
-    def start(self, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
+    def start(
+        self, command: Sequence[str], *, environment: Mapping[str, str] | None = None, is_urgent: bool = True
+    ) -> None:
         """Starts the process unless it is running.
+
+        Args:
+            command: the program and its arguments.
+            environment: additional environment variables.
+            is_urgent: whether the process competes for the CPU with the same priority as other servers.
 
         Raises:
             StackError: the program cannot be started.
@@ -65,6 +72,8 @@ class Server:
             except OSError as error:
                 raise StackError(f"{self.name} cannot be started: {error}") from error
             self._write_record(process.pid)
+        if not is_urgent:
+            lower_priority(process.pid)
 
     def wait(self, ready: Callable[[], bool], *, seconds: float) -> None:
         """Waits until ``ready`` returns True.
