@@ -131,7 +131,8 @@ def publish_partitions(
         summaries = _aggregate(definition, laid_out.run, store=store, progress=progress)
         meter.count_written(summaries)
     with meters.stage("render") as meter:
-        files = render_shards(definition, laid_out, summaries, store=store, progress=progress)
+        shards = [shard for group in laid_out.groups for shard in group]
+        files = render_shards(definition, laid_out.run, shards, summaries=summaries, store=store, progress=progress)
         meter.count_written(files)
     session = session.with_own_log()
     with meters.stage("publish", session.statements) as meter:

@@ -14,7 +14,6 @@ from quire.date_range import DatePartition
 from quire.object_store import Store
 from quire.postgres import SourceSession
 from quire.record_types.stage_records import (
-    LaidOutRun,
     PlannedRun,
     RenderedFile,
     StagedPartition,
@@ -92,21 +91,23 @@ def extract_groups(
 
 def render_shards(
     definition: ReportDefinition,
-    laid_out: LaidOutRun,
-    summaries: Sequence[StagedSummary],
+    run: StagedRun,
+    shards: Sequence[WorkbookShard],
     *,
+    summaries: Sequence[StagedSummary],
     store: Store,
     progress: StageProgress = ignore_progress,
 ) -> tuple[RenderedFile, ...]:
-    """Renders a run's uncached workbooks, and returns their files in order.
+    """Renders some or all of a run's uncached workbooks, and returns their files in order.
 
     Small workbooks are rendered in parallel, since a single workbook does not keep all cores busy from its beginning to
     its end.
 
     Args:
         definition: the report.
-        laid_out: the run with its workbooks.
-        summaries: the run's summaries.
+        run: the staged run.
+        shards: the workbooks.
+        summaries: the run's summaries if the workbooks contain them.
         store: the store that holds the rows and receives the files.
         progress: called when a workbook is rendered.
 
@@ -115,8 +116,7 @@ def render_shards(
     """
     from quire.stages.render import render_workbooks
 
-    run, cancelled = laid_out.run, threading.Event()
-    shards = [shard for group in laid_out.groups for shard in group]
+    cancelled = threading.Event()
     total = len(run.layout.file_names)
     done = total - sum(len(shard.keys) for shard in shards)
     progress("render", done, total)

@@ -91,21 +91,21 @@ def test_small_run_that_is_already_published_is_adopted(tmp_path: Path, bucket: 
 
 
 @pytest.mark.parametrize(
-    ("changes", "conf"),
+    ("changes", "conf", "extracts"),
     [
-        ({"fan_out": "always"}, {}),
-        ({}, {"fan_out": True}),
-        ({"pools": {"extract": "warehouse"}}, {}),
-        ({"pools": {"plan": "warehouse", "extract": "warehouse"}}, {}),
-        ({"queues": {"plan": "small"}}, {}),
+        ({"fan_out": "always"}, {}, 2),
+        ({}, {"fan_out": True}, 2),
+        ({"pools": {"extract": "warehouse"}}, {}, 1),
+        ({"pools": {"plan": "warehouse", "extract": "warehouse"}}, {}, 1),
+        ({"queues": {"plan": "small"}}, {}, 1),
     ],
     ids=["definition", "request", "pool of a stage", "pool of two stages", "queue of plan"],
 )
 def test_run_fans_out_on_demand_or_if_stages_are_kept_apart(
-    tmp_path: Path, start: Start, changes: dict[str, Any], conf: dict[str, Any]
+    tmp_path: Path, start: Start, changes: dict[str, Any], conf: dict[str, Any], *, extracts: int
 ) -> None:
     calls = start(events_report(tmp_path, **changes), {**CONF, **conf})
-    assert (calls.skipped, len(calls.of("plan"))) == ([], 2)
+    assert (calls.skipped, len(calls.of("plan"))) == ([], extracts)
 
 
 def test_run_whose_stages_share_a_pool_stays_small(tmp_path: Path, start: Start) -> None:
@@ -114,11 +114,19 @@ def test_run_whose_stages_share_a_pool_stays_small(tmp_path: Path, start: Start)
 
 def test_run_fans_out_if_its_estimate_exceeds_the_limit(tmp_path: Path, start: Start) -> None:
     calls = start(events_report(tmp_path, partition="day", fan_out="1s"))  # 59 partitions and files take longer
-    assert (calls.skipped, len(calls.of("plan"))) == ([], 4)  # one for each of source.parallel
+    assert (calls.skipped, len(calls.of("plan"))) == ([], 1)
     calls.extract()
     calls.layout()
     assert len(calls.of("layout")) == 1
     assert start(events_report(tmp_path, partition="day", fan_out="20s")).skipped
+
+
+@pytest.mark.parametrize(("end", "extracts"), [("2013-07-31", 2), ("2014-12-31", 4)])
+def test_extract_tasks_have_two_seconds_of_work_and_are_as_many_as_may_run_in_parallel(
+    tmp_path: Path, start: Start, end: str, extracts: int
+) -> None:
+    calls = start(events_report(tmp_path, partition="day", fan_out="1s"), {**CONF, "end": end})
+    assert len(calls.of("plan")) == extracts
 
 
 def test_run_larger_than_estimated_fans_out_and_keeps_its_extracted_rows(

@@ -7,6 +7,7 @@ stages. In a larger run, each task gets several seconds of work.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from quire.report.definition import ReportDefinition, StageName
 from quire.report.definition.field_types import parse_fan_out
 from quire.report.request import RunRequest
 from quire.resource_usage import StageMeters
-from quire.runs.task_groups import MIN_SECONDS, divide_work, task_groups
+from quire.runs.task_groups import MIN_SECONDS, START_SECONDS, divide_work, task_groups
 from quire.runs.work_estimate import extract_seconds, output_seconds, render_seconds, scale_estimate
 from quire.runs.workbook_cache import divide_shards
 from quire.runs.workbook_shards import workbook_shards
@@ -209,7 +210,7 @@ def divide_workbooks(definition: ReportDefinition, laid_out: LaidOutRun) -> Laid
 
 
 def _divide_partitions(definition: ReportDefinition, planned: PlannedRun, estimate: QueryEstimate) -> PlannedRun:
-    """Divides partitions among tasks by their work, with enough tasks for ``source.parallel``."""
+    """Divides partitions among tasks by their work, with enough tasks for ``source.parallel`` if they are worth it."""
     partitions = tuple(chain(*planned.groups))
     days = sum(partition.day_count for partition in partitions)
 
@@ -218,7 +219,8 @@ def _divide_partitions(definition: ReportDefinition, planned: PlannedRun, estima
         return extract_seconds(planned.plan.columns, own, partitions=1)
 
     total = sum(map(partition_seconds, partitions))
-    min_seconds = min(MIN_SECONDS, total / definition.source.parallel)
+    tasks = min(definition.source.parallel, math.ceil(total / START_SECONDS))
+    min_seconds = min(MIN_SECONDS, total / max(1, tasks))
     return replace(planned, groups=divide_work(partitions, partition_seconds, min_seconds=min_seconds))
 
 

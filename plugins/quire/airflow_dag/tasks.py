@@ -184,7 +184,7 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summarie
     )
     def render(run: Any, shards: Any, summaries: Any, *, damage: Any) -> Any:
         from quire.runs.leases import hold_lease
-        from quire.stages.render import render_workbooks
+        from quire.stage_threads import render_shards
 
         store = open_store()
         xcoms = SealedXComs(definition, store=store)
@@ -198,7 +198,7 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summarie
             xcoms.measure_usage("render", [shard.stem for shard in workbooks]) as meter,
         ):
             with xcoms.capture_damage():
-                files = render_workbooks(definition, staged, workbooks, summaries=opened, store=store)
+                files = render_shards(definition, staged, workbooks, summaries=opened, store=store)
             meter.count_written(files)
         return xcoms.seal_files(files)
 

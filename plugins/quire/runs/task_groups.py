@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-MIN_SECONDS = 5.0  # of estimated work per task, because Airflow and imports take about 2 s per task
+START_SECONDS = 2.0  # what Airflow and imports take per task
+MIN_SECONDS = 5.0  # of estimated work per task
 MAX_GROUPS = 64  # mapped tasks per stage; each task costs Airflow 0.2 to 0.7 s
 
 Item = TypeVar("Item")

@@ -12,8 +12,8 @@ from quire.report.definition import ReportDefinition
 EXTRACT_SECONDS_PER_CELL = 0.12e-6
 SUMMARY_SECONDS_PER_CELL = 0.05e-6
 RENDER_SECONDS_PER_CELL = {"xlsx": 0.2e-6, "csv": 0.1e-6, "parquet": 0.06e-6}
-SECONDS_PER_PARTITION = 0.01
-SECONDS_PER_FILE = 0.01
+SECONDS_PER_PARTITION = 0.015
+SECONDS_PER_FILE = 0.02
 SECONDS_PER_PARTIAL = 0.002  # a partition's partial summaries
 SECONDS_PER_COST_UNIT = 4e-6  # PostgreSQL's cost unit: reading one page sequentially
 
