@@ -76,8 +76,9 @@ def measure_latency(*, quick: bool) -> None:
             results += _measure_readers(portal, table=table)
             results.append(_measure_list(portal, table=table))
     write_results(
-        "latency", results, quick=quick, title="From the request to the link", notes=NOTES, tabulate=latency_table
-    )
+        "latency", results, quick=quick, title="From the request to the link", notes=NOTES, tabulate=latency_table,
+        draws_seconds=True,
+    )  # fmt: skip
 
 
 def _measure(portal: Portal, question: Question, *, table: str, rounds: int) -> list[Result]:

@@ -167,6 +167,7 @@ def write_results(
     quick: bool,
     notes: Sequence[str] = (),
     tabulate: Table | None = None,
+    draws_seconds: bool = False,
 ) -> None:
     """Writes a benchmark's results as JSON, a Markdown table and pictures.
 
@@ -177,6 +178,7 @@ def write_results(
         quick: whether to write to a separate folder, because committed results come from full measurements.
         notes: sentences that a reader needs to interpret the results.
         tabulate: formats the table; ``ratio_table`` by default.
+        draws_seconds: whether the picture shows seconds in table order, rather than rows per second.
     """
     folder = FOLDER / "quick" if quick else RESULTS
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "processor": _processor()}
@@ -184,7 +186,17 @@ def write_results(
     path = folder / f"{name}.json"
     records = [{**asdict(result), "rows_per_second": result.rows_per_second} for result in results]
     path.write_text(
-        json.dumps({"title": title, "machine": machine, "notes": list(notes), "results": records}, indent=1) + "\n"
+        json.dumps(
+            {
+                "title": title,
+                "machine": machine,
+                "notes": list(notes),
+                "draws_seconds": draws_seconds,
+                "results": records,
+            },
+            indent=1,
+        )
+        + "\n"
     )
     table = (tabulate or ratio_table)(results)
     note_lines = "".join(f"- {note}\n" for note in notes)
