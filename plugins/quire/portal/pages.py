@@ -147,14 +147,11 @@ async def show_run_page(
     run, manifest = await reader.read_run(access, run_id)
     report = await run_sync(show_report, access, reader.base)
     load, user = resources.summaries.load, access.caller.user.get_id()
-    summaries, check = PageSummaries(), dict[str, Any](checked_at=None)
-    if manifest:
-        summaries = await load(definition, manifest, user=user, store=reader.store)
-        since = manifest.unchanged_since.astimezone(zone(definition.timezone))
-        check = {"checked_at": read_check(manifest, checked), "unchanged_since": since}
+    summaries = await load(definition, manifest, user=user, store=reader.store) if manifest else PageSummaries()
     return render_page(
         "run.html", access.caller, reader.base,
-        report=report, run=run, summaries=summaries, **check,
+        report=report, run=run, summaries=summaries, checked_at=read_check(manifest, checked) if manifest else None,
+        unchanged_since=manifest.unchanged_since.astimezone(zone(definition.timezone)) if manifest else None,
         titles=parameter_titles(definition), link_ttl=definition.delivery.link_ttl,
     )  # fmt: skip
 

@@ -84,8 +84,10 @@ async def load_outcome(
         NotFoundError: the run was deleted in the meantime.
     """
     run_id, state = str(run["dag_run_id"]), parse_state(run)
-    if tasks is None:
-        tasks = await _load_tasks(report, run_id, api) if state in ("running", "failed", "cancelled") else []
+    if tasks is None and state == "running":
+        tasks = await _load_tasks_of_active_run(report, run_id, api)
+    elif tasks is None:
+        tasks = await api.task_instances(report, run_id) if state in ("failed", "cancelled") else []
     is_planned = state == "done" or any((task["task_id"], task["state"]) == ("plan", "success") for task in tasks)
     planned = await api.xcom(report, run_id, "plan", key=RETURN_VALUE) if is_planned else None
     publisher = publishing_task(tasks, planned)
@@ -106,7 +108,7 @@ async def load_outcome(
     return RunOutcome(state=state)
 
 
-async def _load_tasks(report: str, run_id: str, api: AirflowApi) -> list[dict[str, Any]]:
+async def _load_tasks_of_active_run(report: str, run_id: str, api: AirflowApi) -> list[dict[str, Any]]:
     """Returns a run's task instances, but only plan's while no other task can have started.
 
     Airflow takes four times as long to list all of them, and most requests concern runs that plan is about to publish.

@@ -109,7 +109,7 @@ def _has_possible_values(manifest: Manifest) -> bool:
 
 def _has_possible_times(manifest: Manifest) -> bool:
     try:
-        times = [datetime.fromisoformat(text) for text in (manifest.made_at, manifest.snapshot_at or manifest.made_at)]
+        times = (datetime.fromisoformat(manifest.made_at), manifest.unchanged_since)
     except ValueError:
         return False
     return all(time.tzinfo for time in times)
